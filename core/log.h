@@ -1,0 +1,32 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Log lines to stderr. Under systemd (JOURNAL_STREAM set) each carries its "<N>" priority; on a terminal the level and
+ * the context are readable. Any thread; a line is written by one write(2), so lines never interleave.
+ * Nothing that happens per frame is logged above PD_LOG_DEBUG.
+ */
+#include "core/util.h"
+
+enum pd_log_level { PD_LOG_ERR, PD_LOG_WARN, PD_LOG_INFO, PD_LOG_DEBUG };
+
+/* Lines above @level are dropped. Default PD_LOG_INFO. */
+void pd_log_set_level(enum pd_log_level level);
+enum pd_log_level pd_log_get_level(void);
+/* "error", "warning", "info", "debug" -> level; -EINVAL for anything else. */
+int pd_log_level_parse(const char *name, enum pd_log_level *ret_level);
+
+/* From now on @secret (and its percent-encoded and base64 forms, where the caller passes those too) is replaced by
+ * "***" in every line. Copies; at most PD_LOG_SECRETS_MAX, further ones fail with -ENOSPC. Secrets under 3 bytes are
+ * refused with -EINVAL: redacting them would destroy the log. */
+#define PD_LOG_SECRETS_MAX 1024
+int pd_log_add_secret(const char *secret);
+/* Replace every known secret in @text in place ("***" may shorten or lengthen; @cap bytes incl. the 0). */
+void pd_log_redact(char *text, size_t cap);
+
+/* @context names whom the line is about ("camera till-1", "engine onednn", ...) or is NULL. */
+void pd_log(enum pd_log_level level, const char *context, const char *fmt, ...) PD_PRINTF(3, 4);
+
+#define pd_log_err(context, ...) pd_log(PD_LOG_ERR, context, __VA_ARGS__)
+#define pd_log_warn(context, ...) pd_log(PD_LOG_WARN, context, __VA_ARGS__)
+#define pd_log_info(context, ...) pd_log(PD_LOG_INFO, context, __VA_ARGS__)
+#define pd_log_debug(context, ...) pd_log(PD_LOG_DEBUG, context, __VA_ARGS__)

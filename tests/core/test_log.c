@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/core/test.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/log.h"
+
+static void secrets_are_replaced_everywhere(void **state)
+{
+    assert_int_equal(pd_log_add_secret("hunter2"), 0);
+    assert_int_equal(pd_log_add_secret("hunter2"), 0);
+    char text[64] = "hunter2 rtsp://a:hunter2@b hunter";
+    pd_log_redact(text, sizeof(text));
+    assert_string_equal(text, "*** rtsp://a:***@b hunter");
+}
+
+static void a_longer_replacement_is_cut_at_the_end(void **state)
+{
+    assert_int_equal(pd_log_add_secret("abc"), 0);
+    char text[8] = "abcabcx";
+    pd_log_redact(text, sizeof(text));
+    assert_string_equal(text, "******x");
+}
+
+static void short_secrets_are_refused(void **state)
+{
+    assert_int_equal(pd_log_add_secret("ab"), -EINVAL);
+    assert_int_equal(pd_log_add_secret(NULL), -EINVAL);
+}
+
+static void levels_have_names(void **state)
+{
+    enum pd_log_level level;
+    assert_int_equal(pd_log_level_parse("debug", &level), 0);
+    assert_int_equal(level, PD_LOG_DEBUG);
+    assert_int_equal(pd_log_level_parse("loud", &level), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(secrets_are_replaced_everywhere),
+        cmocka_unit_test(a_longer_replacement_is_cut_at_the_end),
+        cmocka_unit_test(short_secrets_are_refused),
+        cmocka_unit_test(levels_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
