@@ -10,8 +10,8 @@
  *     x_net = (x_src - roi.x + 0.5) * s_x - 0.5
  * s_x and s_y differ only by the rounding of the scaled size to whole pixels.
  *
- * Filter: separable triangle (bilinear), widened by the shrink factor when shrinking so that nothing aliases; each plane
- * is resampled on its own at the network's size, then converted to RGB by the frame's matrix and range.
+ * Filter: separable triangle (bilinear), widened by the shrink factor when shrinking so that nothing aliases; each
+ * plane is resampled on its own at the network's size, then converted to RGB by the frame's matrix and range.
  */
 #include <stdbool.h>
 
@@ -45,7 +45,7 @@ static inline void pd_letterbox_to_source(const struct pd_letterbox *lb, float x
     *ret_y = (y_net + 0.5f) / lb->sy - 0.5f + (float)lb->roi.y;
 }
 
-/* Filter tables and row buffers, kept between frames so that a steady camera allocates nothing. One thread at a time. */
+/* Filter tables and row buffers, kept between frames: a steady camera allocates nothing. One thread at a time. */
 struct pd_resampler;
 struct pd_resampler *pd_resampler_create(void); /* NULL: out of memory */
 void pd_resampler_destroy(struct pd_resampler *rs);

@@ -8,7 +8,7 @@
  *
  * The scheduler's rule, in words: a batch leaves when it is full; when every live camera that is up has a frame in it;
  * or when its oldest frame has waited batch_wait_ms since it was pushed. The cameras served longest ago go first, and a
- * camera gives at most one frame to a batch unless only file cameras have frames left. Nobody is ever waited for by name.
+ * camera gives at most one frame to a batch unless only file cameras have frames left. Nobody is waited for by name.
  * Time comes from a struct pd_clock, so tests step it.
  *
  * Threads: push from each camera's decode thread; take from the scheduler's; add/remove from the loop. */
@@ -32,7 +32,7 @@ struct pd_queue_params {
     int max_batch;         /* 1..32 */
     int64_t batch_wait_ns; /* 0: never wait */
     const struct pd_clock *clock; /* NULL: the system's */
-    /* A live camera's frame was replaced before it was taken; runs under no lock, on the pushing thread. May be NULL. */
+    /* A live camera's frame was replaced before it was taken; under no lock, on the pushing thread. May be NULL. */
     void (*on_drop)(const struct pd_frame *frame, void *user);
     void *user;
 };

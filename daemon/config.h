@@ -4,8 +4,8 @@
  * The daemon's configuration: posed.json and cameras.d/NAME.json, read through one option table (config_table.c) that
  * also makes the help, the man page, the shipped example and the JSON Schema.
  *
- * Everything is parsed into a new tree, checked whole, and every problem of every file is reported in one run; a tree is
- * immutable once loaded. Loop thread.
+ * Everything is parsed into a new tree, checked whole, and every problem of every file is reported in one run; a tree
+ * is immutable once loaded. Loop thread.
  */
 #include "core/err.h"
 #include "core/queue.h"

@@ -22,7 +22,7 @@ struct pd_reader_params {
     int threads;                     /* decoder threads, files only; 0 = 1 */
     const char *hwaccel;             /* NULL or "none": software; "cuda": NVDEC, software when it cannot */
     void *cuda_context;              /* hwaccel cuda: the engine's CUcontext */
-    /* Polled inside blocking calls; non-zero ends them with -ECANCELED or -ETIMEDOUT as interrupt_code says. May be NULL. */
+    /* Polled inside blocking calls; non-zero ends them with -ECANCELED. May be NULL. */
     int (*interrupt)(void *user);
     void *user;
 };

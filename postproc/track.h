@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Per-camera state over time: stable ids, and smoothing with the real time between frames. One object a camera, advanced
- * in sequence order by one thread at a time. Bounded memory; no allocation after create.
+ * Per-camera state over time: stable ids, and smoothing with the real time between frames. One object a camera,
+ * advanced in sequence order by one thread at a time. Bounded memory; no allocation after create.
  */
 #include <stdatomic.h>
 
@@ -10,7 +10,7 @@
 
 struct pd_tracker;
 
-/* @next_id: shared by all cameras of the process, so that an id is never given twice; starts at 1. NULL: out of memory. */
+/* @next_id: shared by all cameras of the process, so that no id is given twice; starts at 1. NULL: out of memory. */
 struct pd_tracker *pd_tracker_create(const struct pd_skeleton *skeleton, _Atomic int64_t *next_id);
 void pd_tracker_destroy(struct pd_tracker *tracker);
 /* Give every person of @people (source pixels) an id: the one it had in the last frames, or a new one. @t_us: capture

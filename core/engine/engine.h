@@ -46,7 +46,7 @@ struct pd_batch {
     int n;                       /* 1..max_batch slots in use */
     int width, height;           /* network input of this batch; all letterboxes have it as dst */
     struct pd_slot slot[PD_BATCH_MAX];
-    int status;                  /* 0, or a negative errno: -EIO engine failed, -ENODEV device lost, -ECANCELED closing */
+    int status;                  /* 0; -EIO engine failed, -ENODEV device lost, -ECANCELED closing */
     struct pd_err err;           /* says why when status < 0 */
     int64_t submitted_ns, started_ns, preprocessed_ns, done_ns; /* monotonic, set by the engine */
     void (*done)(struct pd_batch *batch, void *user);

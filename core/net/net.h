@@ -2,9 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A network as every engine sees it: a short list of layers in execution order with everything foldable folded (batch
- * norm, scales, constants) and everything fusable fused (bias, residual add, activation into the convolution). Made once
- * by lowering an ONNX file (onnx.h) or by a generator (random.h); immutable afterwards, so any number of engines and
- * threads may read it at once.
+ * norm, scales, constants) and everything fusable fused (bias, residual add, activation into the convolution). Made
+ * once by lowering an ONNX file; immutable afterwards, so any number of engines and threads may read it at once.
  *
  * Sizes: the input is n x 3 x h x w with h and w multiples of `stride`; all shapes follow from them (pd_net_shapes).
  * Weights are fp32, host memory, owned by the net.
@@ -28,7 +27,7 @@ enum pd_layer_kind {
     PD_LAYER_MUL,      /* in[0] * in[1] (+ activation), same shape, or in[1] with h = w = 1 (channel attention) */
     PD_LAYER_CONCAT,   /* along channels */
     PD_LAYER_SLICE,    /* channels slice_from .. slice_from + out channels */
-    PD_LAYER_RESIZE,   /* to (h * scale_y, w * scale_x), nearest (floor) or bilinear (half-pixel centres, edges clamped) */
+    PD_LAYER_RESIZE,   /* to (h * scale_y, w * scale_x): nearest (floor), or bilinear (half-pixel, edges clamped) */
     PD_LAYER_AFFINE,   /* per-channel x * weight[c] + bias[c] (+ activation) that could not be folded */
     PD_LAYER_ACT,      /* activation alone */
     PD_LAYER_KINDS
@@ -131,6 +130,6 @@ int pd_net_load(const char *path, struct pd_net **ret_net, struct pd_err *err);
 int pd_net_load_memory(const void *data, size_t size, const char *name, struct pd_net **ret_net, struct pd_err *err);
 
 /* A network of a known shape with random weights (He-scaled, reproducible from @seed), written as an ONNX file with our
- * metadata. Names: pd_net_random_name(i) until NULL, e.g. "openpose-coco", "openpose-body25", "openpose-mpi", "vgg19". */
+ * metadata. Names: pd_net_random_name(i) until NULL: "openpose-coco", "openpose-body25", "openpose-mpi", "vgg19", ... */
 int pd_net_random_write(const char *kind, uint64_t seed, const char *path, struct pd_err *err);
 const char *pd_net_random_name(int i);
