@@ -51,7 +51,8 @@ struct pd_batch {
     int64_t submitted_ns, started_ns, preprocessed_ns, done_ns; /* monotonic, set by the engine */
     void (*done)(struct pd_batch *batch, void *user);
     void *user;
-    void *engine_private; /* the engine's memory for this batch; see pd_engine_batch_init */
+    struct pd_engine *engine; /* whose batch this is; set by pd_engine_batch_init */
+    void *engine_private;     /* the engine's memory for this batch; see pd_engine_batch_init */
 };
 
 struct pd_engine_caps {
@@ -67,10 +68,12 @@ struct pd_engine_caps {
 
 struct pd_engine;
 
-/* Open the engine called @name ("auto": the first in order of preference that can run here). @net must outlive it. */
+/* Open the engine called @name ("auto": the first in order of preference that can run here; `reference` only with a
+ * warning, `null` never). @net must outlive it. */
 int pd_engine_open(const char *name, const struct pd_net *net, const struct pd_engine_params *params,
                    struct pd_engine **ret_engine, struct pd_err *err);
-/* Waits for submitted batches (their done() runs), then frees everything. NULL is fine. */
+/* Waits for submitted batches (their done() runs; those not begun yet come back with -ECANCELED, so drain first if their
+ * results matter), then frees everything. Not from within done(). NULL is fine. */
 void pd_engine_close(struct pd_engine *engine);
 const struct pd_engine_caps *pd_engine_caps(const struct pd_engine *engine);
 
@@ -81,7 +84,7 @@ void pd_engine_batch_finish(struct pd_engine *engine, struct pd_batch *batch);
 
 /* Queue @batch. Blocks while in_flight batches are under way. 0, or a negative errno (then done() is not called). */
 int pd_engine_submit(struct pd_engine *engine, struct pd_batch *batch);
-/* Wait until nothing is in flight. */
+/* Wait until nothing is in flight and the last done() has returned. Not from within done(). */
 void pd_engine_drain(struct pd_engine *engine);
 
 /* Build what batches of @n frames of width x height need before the first comes (warm-up). */
@@ -111,8 +114,11 @@ const char *pd_precision_name(enum pd_precision precision);
 
 /* ---- for backends ---- */
 
-/* A backend that computes synchronously (CPU) gives run and lets the wrapper own the worker thread; one with its own
- * streams gives submit. Entries marked optional may be NULL. */
+/* A synchronous backend (CPU) leaves submit NULL: the wrapper owns one worker thread, and every entry but probe runs on
+ * it, so such a backend needs no locks. It gives `forward` and may leave batch_init, batch_finish and run NULL: the
+ * wrapper then keeps the memory of inputs and maps, letterboxes the frames and calls forward. An asynchronous backend
+ * with its own streams gives submit, batch_init and batch_finish; its entries run on the caller's thread, and it calls
+ * pd_engine_done() once for each batch that its submit accepted. Failing entries leave a line in @err or batch->err. */
 struct pd_engine_ops {
     const char *name;
     bool automatic; /* `auto` may choose it */
@@ -122,14 +128,22 @@ struct pd_engine_ops {
     void (*close)(void *self);
     int (*batch_init)(void *self, struct pd_batch *batch, struct pd_err *err);
     void (*batch_finish)(void *self, struct pd_batch *batch);
-    int (*run)(void *self, struct pd_batch *batch);                  /* synchronous backends */
-    int (*submit)(void *self, struct pd_batch *batch);               /* asynchronous backends: calls pd_engine_done */
+    int (*run)(void *self, struct pd_batch *batch);    /* synchronous; sets preprocessed_ns and every slot's maps */
+    int (*submit)(void *self, struct pd_batch *batch); /* asynchronous */
     int (*prepare)(void *self, int n, int width, int height, struct pd_err *err); /* optional */
     int (*forward)(void *self, int n, int width, int height, const float *input, float *heat, float *paf,
                    struct pd_err *err);
     int (*profile)(void *self, int n, int width, int height, int repeats, struct pd_layer_time *times,
                    struct pd_err *err); /* optional */
 };
+
+/* @batch is finished with @status (0 or a negative errno): hands it to its done() once every batch submitted before it
+ * has been handed over. Any thread; asynchronous backends only. */
+void pd_engine_done(struct pd_batch *batch, int status);
+
+/* Open @ops itself, for a backend that is not in the table (tests). */
+int pd_engine_open_ops(const struct pd_engine_ops *ops, const struct pd_net *net, const struct pd_engine_params *params,
+                       struct pd_engine **ret_engine, struct pd_err *err);
 
 extern const struct pd_engine_ops pd_engine_reference;
 extern const struct pd_engine_ops pd_engine_null;
