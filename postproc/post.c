@@ -29,14 +29,14 @@ static int group_of(const int *parent, int k)
     return k;
 }
 
-static void mark_bridges(struct pd_post *post)
+void pd_post_mark_bridges(const struct pd_limb *limbs, int n_limbs, bool *ret_bridge)
 {
     int parent[PD_KEYPOINTS_MAX];
     for (int k = 0; k < PD_KEYPOINTS_MAX; k++)
         parent[k] = k;
-    for (int l = 0; l < post->skeleton->n_limbs; l++) {
-        int a = group_of(parent, post->limbs[l].a), b = group_of(parent, post->limbs[l].b);
-        post->bridge[l] = a == b;
+    for (int l = 0; l < n_limbs; l++) {
+        int a = group_of(parent, limbs[l].a), b = group_of(parent, limbs[l].b);
+        ret_bridge[l] = a == b;
         parent[a] = b;
     }
 }
@@ -57,7 +57,7 @@ int pd_post_create(const struct pd_skeleton *skeleton, const struct pd_limb *lim
         return -ENOMEM;
     post->skeleton = skeleton;
     memcpy(post->limbs, limbs, sizeof(*limbs) * (size_t)skeleton->n_limbs);
-    mark_bridges(post);
+    pd_post_mark_bridges(post->limbs, skeleton->n_limbs, post->bridge);
     post->max_w = max_w;
     post->max_h = max_h;
     post->cells = calloc((size_t)max_w * (size_t)max_h, sizeof(*post->cells));

@@ -48,3 +48,6 @@ struct pd_post {
 
 /* 0, or -EINVAL when @maps cannot be read with this scratch. */
 int pd_post_check(const struct pd_post *post, const struct pd_maps *maps);
+
+/* Which limbs join two keypoints that earlier ones join already, like shoulder and ear in COCO-18. */
+void pd_post_mark_bridges(const struct pd_limb *limbs, int n_limbs, bool *ret_bridge);
