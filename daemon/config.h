@@ -16,6 +16,7 @@
 #define PD_CAMERA_NAME_MAX 64
 #define PD_POLYGONS_MAX 16
 #define PD_POLYGON_POINTS_MAX 32
+#define PD_CONFIG_DEVICES_MAX 8
 
 struct pd_polygon {
     int n;
@@ -57,7 +58,7 @@ struct pd_config {
     double batch_wait_ms;
     int threads;           /* CPU engine, 0: all cores */
     int post_threads;
-    int devices[8], n_devices;
+    int devices[PD_CONFIG_DEVICES_MAX], n_devices;
     char *cache_dir;
     char *log_level;
     char *cameras_dir;
@@ -65,7 +66,8 @@ struct pd_config {
     struct pd_camera_config *cameras; /* sorted by name */
 };
 
-/* One call a problem: "FILE:LINE: KEY: what was found, what was expected". */
+/* One call a problem: "FILE:LINE: KEY: what was found, what was expected". A line "FILE:LINE: warning: KEY: ..." is
+ * advice and does not make the load fail. */
 typedef void (*pd_config_report_fn)(const char *line, void *user);
 
 /* Read @path and its cameras. Returns 0, or -EINVAL after reporting every problem, or -ENOMEM. */
