@@ -6,6 +6,8 @@
 
 #include "core/util.h"
 
+#define FAR 1e7f /* pixels */
+
 static inline void blend(uint8_t *px, struct pd_colour c, float alpha)
 {
     int a = (int)(alpha * 256.0f + 0.5f);
@@ -67,7 +69,12 @@ void pd_raster_capsule(const struct pd_canvas *canvas, float ax, float ay, float
 {
     if (!isfinite(ax) || !isfinite(ay) || !isfinite(bx) || !isfinite(by) || !(radius > 0.0f))
         return;
-    /* Cut the segment to what can be seen, so that huge coordinates cost nothing and lose no precision. */
+    /* Cut the segment to what can be seen, so that far ends cost nothing; absurd ones are brought to where doubles still
+     * tell pixels apart. */
+    ax = PD_CLAMP(ax, -FAR, FAR);
+    ay = PD_CLAMP(ay, -FAR, FAR);
+    bx = PD_CLAMP(bx, -FAR, FAR);
+    by = PD_CLAMP(by, -FAR, FAR);
     double m = radius + 1.0, t0 = 0.0, t1 = 1.0, dx = (double)bx - ax, dy = (double)by - ay;
     if (!clip_slab(ax, dx, -m, canvas->width - 1 + m, &t0, &t1) ||
         !clip_slab(ay, dy, -m, canvas->height - 1 + m, &t0, &t1))
