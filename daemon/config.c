@@ -127,8 +127,8 @@ out:
 /* What only the whole file shows. */
 static int check_camera(struct filling *f, struct pd_camera_config *camera, const char *root_dir)
 {
-    if (!f->url_line || json_is_null(json_object_get(f->doc->root, "url")))
-        pd_config_problem(f->doc, PD_MAX(f->url_line, 1), "url", "found none, expected the camera's URL or a path");
+    if (!f->url_line)
+        pd_config_problem(f->doc, 1, "url", "found none, expected the camera's URL or a path");
     if (camera->url && camera->loop && !pd_config_url_is_file(camera->url))
         pd_config_warning(f->doc, f->loop_line, "loop", "found with an input that never ends; it is for files");
     camera->track |= camera->smooth > 0;

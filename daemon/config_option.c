@@ -99,18 +99,18 @@ void pd_options_finish(enum pd_config_scope scope, void *base)
     }
 }
 
+/* Whole numbers without ".0", as people write them. */
+static json_t *json_number(double v)
+{
+    return v == rint(v) && fabs(v) < 1e15 ? json_integer((json_int_t)v) : json_real(v);
+}
+
 /* A float as people wrote it: 0.1f is 0.1, not 0.10000000149. */
 static json_t *json_float(float v)
 {
     char text[32];
     snprintf(text, sizeof(text), "%.6g", (double)v);
-    return json_real(strtod(text, NULL));
-}
-
-/* Whole numbers without ".0", as people write them. */
-static json_t *json_number(double v)
-{
-    return v == rint(v) && fabs(v) < 1e15 ? json_integer((json_int_t)v) : json_real(v);
+    return json_number(strtod(text, NULL));
 }
 
 static json_t *get_floats(const float *v, int n)

@@ -248,7 +248,7 @@ static int set_rect(const struct setting *s, const json_t *value)
         return 0;
     /* a hair of slack: 0.7 + 0.3 is above 1 in binary */
     if (!(r[2] > 0) || !(r[3] > 0) || r[0] + r[2] > 1.0001f || r[1] + r[3] > 1.0001f)
-        return wrong_at(s, value, NULL, 0, "a rectangle inside the frame, with an area: x + width <= 1, y + height <= 1");
+        return wrong_at(s, value, NULL, 0, "an area inside the frame: x + width <= 1, y + height <= 1");
     memcpy(field(s), r, sizeof(r));
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "daemon/command.h"
 
 static const struct pd_command *const commands[] = {
+    &pd_cmd_check,
     NULL,
 };
 
