@@ -9,6 +9,7 @@
 
 #include "core/log.h"
 #include "daemon/config.h"
+#include "daemon/config_diff.h"
 #include "daemon/config_table.h"
 
 /* A folder of config files in /tmp for one test, and the lines that loading it told. */
@@ -573,6 +574,45 @@ static void any_changed_key_makes_cameras_differ(void **state)
     pd_config_destroy(a);
 }
 
+static void tell_camera(const struct pd_camera_config *before, const struct pd_camera_config *after, void *user)
+{
+    char *told = user;
+    sprintf(told + strlen(told), "%s%s ", !before ? "+" : !after ? "-" : "!", after ? after->name : before->name);
+}
+
+static void tell_key(const char *key, bool live, void *user)
+{
+    char *told = user;
+    sprintf(told + strlen(told), "%s=%s ", key, live ? "live" : "restart");
+}
+
+static void a_reload_touches_only_what_changed(void **state)
+{
+    struct site *s = *state;
+    struct pd_config *a = NULL, *b = NULL;
+    char told[512] = "", path[256];
+    const struct pd_config_diff diff = {tell_camera, tell_key, told};
+    put(s, "posed.json", "{\"batch_wait_ms\": 5}");
+    put(s, "cameras.d/b.json", "{\"url\": \"test:people\"}");
+    put(s, "cameras.d/c.json", "{\"url\": \"test:people\"}");
+    put(s, "cameras.d/d.json", "{\"url\": \"test:people\"}");
+    assert_int_equal(load(s, &a), 0);
+    pd_config_diff(a, a, &diff);
+    assert_string_equal(told, "");
+
+    put(s, "posed.json", "{\"batch_wait_ms\": 6, \"engine\": \"null\"}");
+    put(s, "cameras.d/a.json", "{\"url\": \"test:people\"}");
+    put(s, "cameras.d/c.json", "{\"url\": \"test:people\", \"max_fps\": 5}");
+    put(s, "cameras.d/e.json", "{\"url\": \"test:people\"}");
+    snprintf(path, sizeof(path), "%s/d.json", s->cameras);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(load(s, &b), 0);
+    pd_config_diff(a, b, &diff);
+    assert_string_equal(told, "engine=restart batch_wait_ms=live +a !c -d +e ");
+    pd_config_destroy(a);
+    pd_config_destroy(b);
+}
+
 /* ---- the table ---- */
 
 static void the_nearest_key_is_offered(void **state)
@@ -623,6 +663,7 @@ int main(void)
         SITE_TEST(a_bad_password_file_is_told_without_its_content),
         SITE_TEST(a_bare_name_is_a_credential),
         SITE_TEST(any_changed_key_makes_cameras_differ),
+        SITE_TEST(a_reload_touches_only_what_changed),
         cmocka_unit_test(the_nearest_key_is_offered),
         cmocka_unit_test(choices_follow_their_enums),
     };

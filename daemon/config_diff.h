@@ -1,0 +1,17 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a reload has to do: the difference of two loaded configurations, told call by call. Loop thread.
+ */
+#include "daemon/config.h"
+
+struct pd_config_diff {
+    /* A camera that is only in one of them (the other pointer is NULL), or that is not the same in both. Cameras come in
+     * order of their names; those that did not change are left out. enabled is a key as any other. */
+    void (*camera)(const struct pd_camera_config *before, const struct pd_camera_config *after, void *user);
+    /* A key of posed.json whose value changed. @live: can be applied to the running daemon; else a restart is needed. */
+    void (*key)(const char *key, bool live, void *user);
+    void *user;
+};
+
+void pd_config_diff(const struct pd_config *before, const struct pd_config *after, const struct pd_config_diff *diff);
