@@ -22,13 +22,14 @@ struct pd_reader_params {
     int threads;                     /* decoder threads, files only; 0 = 1 */
     const char *hwaccel;             /* NULL or "none": software; "cuda": NVDEC, software when it cannot */
     void *cuda_context;              /* hwaccel cuda: the engine's CUcontext */
-    /* Polled inside blocking calls; non-zero ends them with -ECANCELED. May be NULL. */
+    /* Polled inside blocking calls. Non-zero ends the call with that code, -ECANCELED or -ETIMEDOUT, and every later
+     * call of the same reader. May be NULL. */
     int (*interrupt)(void *user);
     void *user;
 };
 
 struct pd_reader_info {
-    int width, height;         /* of the first frame; later ones may differ */
+    int width, height;         /* of the first frame, 0 before it (live); later ones may differ */
     double fps;                /* nominal, 0 unknown */
     int64_t frames;            /* expected in all, 0 unknown (live) */
     char codec[32];
@@ -45,7 +46,8 @@ const struct pd_reader_info *pd_reader_info(const struct pd_reader *reader);
 #define PD_READER_E_END 1 /* the input ended; nothing was left out */
 #define PD_READER_E_CUT 2 /* the input ended early or is damaged at the end: @err says where; frames so far are good */
 /* The next frame (caller owns the reference); seq, captured_us, arrived_ns, pts_us, time_source are set, camera is not.
- * Corrupt frames are skipped and counted. Returns 0, a condition above, or a negative errno with a line in @err. */
+ * Corrupt frames are skipped and counted. Returns 0, a condition above, or a negative errno with a line in @err; after
+ * an error of a folder's picture the next call goes on with the picture after it. */
 int pd_reader_next(struct pd_reader *reader, struct pd_frame **ret_frame, struct pd_err *err);
 /* Name of the picture the last frame came from (folder inputs), else the input. Valid until the next call. */
 const char *pd_reader_current(const struct pd_reader *reader);

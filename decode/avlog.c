@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decode/avlog.h"
+
+#include <libavutil/log.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "decode/av.h"
+
+/* Lines a thread may write in one window; the rest is counted and told with the next window's first line. */
+#define LINES_MAX 5
+#define WINDOW_NS (10 * PD_NS_PER_S)
+
+static _Thread_local struct {
+    const char *context;
+    int print_prefix;
+    int64_t window_ns;
+    unsigned lines, dropped;
+} tls = {.print_prefix = 1};
+
+void pd_av_log_context(const char *name)
+{
+    tls.context = name;
+}
+
+static bool may_write(void)
+{
+    int64_t now = pd_now_ns();
+    if (!tls.window_ns || now - tls.window_ns >= WINDOW_NS) {
+        if (tls.dropped)
+            pd_log_debug(tls.context, "libav: %u more lines not shown", tls.dropped);
+        tls.window_ns = now;
+        tls.lines = tls.dropped = 0;
+    }
+    if (tls.lines == LINES_MAX) {
+        tls.dropped++;
+        return false;
+    }
+    tls.lines++;
+    return true;
+}
+
+/* Everything libav says is a detail here: what matters to people comes back as an error and is told once, in our words.
+ * So its lines are debug lines, and TRACE, the one level that prints Authorization headers, is never passed on. */
+static void log_callback(void *ctx, int level, const char *fmt, va_list ap)
+{
+    if (level > AV_LOG_WARNING || pd_log_get_level() < PD_LOG_DEBUG)
+        return;
+    char line[512];
+    av_log_format_line2(ctx, level, fmt, ap, line, (int)sizeof(line), &tls.print_prefix);
+    size_t n = strcspn(line, "\r\n");
+    line[n] = 0;
+    if (n && may_write())
+        pd_log_debug(tls.context, "libav: %s", line);
+}
+
+void pd_avlog_install(void)
+{
+    av_log_set_level(AV_LOG_WARNING);
+    av_log_set_callback(log_callback);
+}

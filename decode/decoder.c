@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decode/decoder.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <libavcodec/avcodec.h>
+
+#include "decode/av.h"
+#include "decode/hwaccel.h"
+
+/* A stream with intra refresh never has a keyframe. After this many packets (10 s at 30 a second) it goes in as it is. */
+#define WAIT_KEY_MAX 300
+
+/* Our mark on a packet that comes back on its frame. */
+#if LIBAVCODEC_VERSION_MAJOR >= 60
+static void mark_set(AVCodecContext *avctx, AVPacket *packet, uintptr_t mark)
+{
+    packet->opaque = (void *)mark;
+}
+static uintptr_t mark_get(const AVFrame *frame)
+{
+    return (uintptr_t)frame->opaque;
+}
+#define COPY_MARK AV_CODEC_FLAG_COPY_OPAQUE
+#else
+static void mark_set(AVCodecContext *avctx, AVPacket *packet, uintptr_t mark)
+{
+    avctx->reordered_opaque = (int64_t)mark;
+}
+static uintptr_t mark_get(const AVFrame *frame)
+{
+    return (uintptr_t)frame->reordered_opaque;
+}
+#define COPY_MARK 0
+#endif
+
+static void set_threads(AVCodecContext *avctx, const struct pd_decoder_params *params)
+{
+    /* Each frame thread delays a live picture by a frame; cameras are parallel enough among themselves. */
+    if (params->live) {
+        avctx->thread_count = 1;
+        avctx->thread_type = FF_THREAD_SLICE;
+        avctx->flags |= AV_CODEC_FLAG_LOW_DELAY;
+    } else {
+        avctx->thread_count = PD_CLAMP(params->threads, 1, 64);
+        avctx->thread_type = FF_THREAD_FRAME | FF_THREAD_SLICE;
+    }
+}
+
+int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
+                    struct pd_err *err)
+{
+    memset(decoder, 0, sizeof(*decoder));
+    const char *codec_name = avcodec_get_name(params->par->codec_id);
+    const AVCodec *codec = avcodec_find_decoder(params->par->codec_id);
+    if (!codec)
+        return pd_err_set(err, -ENOTSUP, "%s: this FFmpeg has no decoder for %s", name, codec_name);
+    decoder->avctx = avcodec_alloc_context3(codec);
+    decoder->frame = av_frame_alloc();
+    if (!decoder->avctx || !decoder->frame)
+        goto nomem;
+    int r = avcodec_parameters_to_context(decoder->avctx, params->par);
+    if (r < 0)
+        goto nomem;
+    set_threads(decoder->avctx, params);
+    decoder->avctx->max_pixels = PD_AV_PIXELS_MAX;
+    decoder->avctx->flags |= COPY_MARK;
+    if (params->strict)
+        decoder->avctx->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
+    decoder->wait_key = params->live;
+    pd_hwaccel_attach(decoder, codec, params);
+    r = avcodec_open2(decoder->avctx, codec, NULL);
+    if (r < 0) {
+        r = pd_av_err(err, r, name, codec_name);
+        goto fail;
+    }
+    return 0;
+nomem:
+    r = pd_err_set(err, -ENOMEM, "%s: out of memory", name);
+fail:
+    pd_decoder_finish(decoder);
+    return r;
+}
+
+void pd_decoder_finish(struct pd_decoder *decoder)
+{
+    avcodec_free_context(&decoder->avctx);
+    av_frame_free(&decoder->frame);
+    av_buffer_unref(&decoder->device);
+}
+
+/* Before the first keyframe a decoder has nothing to refer to: what it made would be grey mud. */
+static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
+{
+    if (!decoder->wait_key)
+        return false;
+    if (!(packet->flags & AV_PKT_FLAG_KEY) && decoder->waited++ < WAIT_KEY_MAX)
+        return true;
+    decoder->wait_key = false;
+    return false;
+}
+
+int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct pd_arrival *arrival)
+{
+    if (packet) {
+        if (hold_back(decoder, packet))
+            return 0;
+        unsigned mark = decoder->n_arrivals % PD_ARRIVALS;
+        decoder->arrivals[mark] = *arrival;
+        mark_set(decoder->avctx, packet, mark);
+    }
+    int r = avcodec_send_packet(decoder->avctx, packet);
+    if (r == AVERROR(EAGAIN) || r == AVERROR(ENOMEM))
+        return r == AVERROR(EAGAIN) ? -EAGAIN : -ENOMEM;
+    decoder->n_arrivals++;
+    if (r < 0 && r != AVERROR_EOF)
+        decoder->corrupt++;
+    return 0;
+}
+
+static bool damaged(const AVFrame *frame)
+{
+    return (frame->flags & AV_FRAME_FLAG_CORRUPT) || frame->decode_error_flags;
+}
+
+int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct pd_arrival *ret_arrival)
+{
+    for (;;) {
+        int r = avcodec_receive_frame(decoder->avctx, decoder->frame);
+        if (r == AVERROR(EAGAIN))
+            return -EAGAIN;
+        if (r == AVERROR_EOF)
+            return -EPIPE;
+        if (r == AVERROR(ENOMEM))
+            return -ENOMEM;
+        if (r < 0) {
+            /* One frame's error, told late by a frame thread or by the drain; each call consumes one. */
+            decoder->corrupt++;
+            return -EBADMSG;
+        }
+        if (damaged(decoder->frame)) {
+            decoder->corrupt++;
+            av_frame_unref(decoder->frame);
+            continue;
+        }
+        *ret_arrival = decoder->arrivals[mark_get(decoder->frame) % PD_ARRIVALS];
+        *ret_frame = decoder->frame;
+        return 0;
+    }
+}
+
+void pd_decoder_flush(struct pd_decoder *decoder)
+{
+    avcodec_flush_buffers(decoder->avctx);
+}
+
+void pd_decoder_discard(struct pd_decoder *decoder, enum pd_discard discard)
+{
+    static const enum AVDiscard levels[] = {AVDISCARD_DEFAULT, AVDISCARD_NONREF, AVDISCARD_NONKEY};
+    decoder->avctx->skip_frame = levels[discard];
+}

@@ -1,0 +1,54 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One video decoder: packets in, whole frames out. Damaged frames and packets that do not decode are counted and
+ * swallowed here, whatever bytes come. One thread.
+ */
+#include "core/err.h"
+#include "decode/avframe.h"
+#include "decode/reader_impl.h"
+
+struct AVBufferRef;
+struct AVCodecContext;
+struct AVCodecParameters;
+struct AVFrame;
+struct AVPacket;
+
+/* When a packet came in, carried through the decoder's delay to its frame. */
+struct pd_arrival {
+    int64_t arrived_ns;
+    int64_t wall_us; /* of arrival, or of capture when ntp */
+    bool ntp;
+};
+#define PD_ARRIVALS 256 /* a power of two, above any decoder's delay (16 reference frames, 64 threads) */
+
+struct pd_decoder {
+    struct AVCodecContext *avctx;
+    struct AVFrame *frame;
+    struct AVBufferRef *device; /* hwaccel, or NULL */
+    uint64_t corrupt;           /* packets and frames swallowed */
+    bool wait_key;              /* live: nothing goes in before a keyframe */
+    int waited;                 /* packets dropped while waiting */
+    unsigned n_arrivals;
+    struct pd_arrival arrivals[PD_ARRIVALS];
+};
+
+struct pd_decoder_params {
+    const struct AVCodecParameters *par;
+    bool live;
+    int threads;
+    const char *hwaccel;
+    void *cuda_context;
+    bool strict; /* pictures: refuse what a video would conceal */
+};
+
+int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
+                    struct pd_err *err);
+void pd_decoder_finish(struct pd_decoder *decoder);
+/* NULL packet: the end, frames inside come out. Takes nothing over. -EAGAIN: take frames out first; else 0 or -ENOMEM. */
+int pd_decoder_send(struct pd_decoder *decoder, struct AVPacket *packet, const struct pd_arrival *arrival);
+/* 0: @ret_frame points to the decoder's frame, valid until the next call. -EAGAIN: wants a packet. -EPIPE: ended. */
+int pd_decoder_receive(struct pd_decoder *decoder, struct AVFrame **ret_frame, struct pd_arrival *ret_arrival);
+/* Forget what is inside, for a new start of the same stream. */
+void pd_decoder_flush(struct pd_decoder *decoder);
+void pd_decoder_discard(struct pd_decoder *decoder, enum pd_discard discard);

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decode/demux.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include <libavformat/avformat.h>
+#include <libavutil/dict.h>
+#include <libavutil/pixdesc.h>
+
+#include "core/clock.h"
+#include "decode/av.h"
+#include "decode/diagnose.h"
+
+/* Formats that take plain text, or anything at all, for a video. */
+static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf", "ansi", "lavfi"};
+
+static int cancelled(const struct pd_demux *d, struct pd_err *err, const char *phase)
+{
+    if (d->interrupt.code == -ETIMEDOUT)
+        return pd_err_set(err, -ETIMEDOUT, "%s: timed out in %s", d->name, phase);
+    return pd_err_set(err, d->interrupt.code, "%s: stopped in %s", d->name, phase);
+}
+
+/* A local file is probed by its content first: by name, "photo-%d.jpg" would be a sequence and a text named .png a
+ * picture. The name only helps with formats that have no mark in them. */
+static int probe_file(struct pd_demux *d, const char *path, const AVInputFormat **ret_format)
+{
+    int r = av_probe_input_buffer2(d->file, ret_format, "", NULL, 0, 0);
+    if (r < 0 && r != AVERROR_EXIT)
+        r = av_probe_input_buffer2(d->file, ret_format, path, NULL, 0, 0);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < PD_ARRAY_SIZE(refused_formats); i++)
+        if (!strcmp((*ret_format)->name, refused_formats[i]))
+            return AVERROR_INVALIDDATA;
+    return !strcmp((*ret_format)->name, "image2") ? AVERROR_INVALIDDATA : 0;
+}
+
+static int open_file(struct pd_demux *d, const char *path, AVDictionary **opts, struct pd_err *err)
+{
+    int r = pd_diagnose_access(path, err);
+    if (r < 0)
+        return r;
+    size_t cap = strlen(path) + sizeof("file:");
+    PD_CLEANUP(pd_freep) char *url = malloc(cap);
+    if (!url)
+        return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
+    snprintf(url, cap, "file:%s", path); /* else a colon in the name would be taken for a protocol */
+    const AVIOInterruptCB interrupt = {pd_interrupt_poll, &d->interrupt};
+    const AVInputFormat *format = NULL;
+    r = avio_open2(&d->file, url, AVIO_FLAG_READ, &interrupt, NULL);
+    if (r >= 0)
+        r = probe_file(d, path, &format);
+    if (r >= 0) {
+        d->fmt->pb = d->file;
+        r = avformat_open_input(&d->fmt, url, format, opts);
+    }
+    if (r < 0)
+        return d->interrupt.code ? cancelled(d, err, "opening") : pd_diagnose_refusal(path, r, err);
+    return 0;
+}
+
+static int open_url(struct pd_demux *d, const struct pd_reader_params *params, const struct pd_input *input,
+                    AVDictionary **opts, struct pd_err *err)
+{
+    const AVInputFormat *format = NULL;
+    if (input->kind == PD_INPUT_V4L2) {
+        format = av_find_input_format("video4linux2,v4l2");
+        if (!format)
+            return pd_err_set(err, -ENOTSUP, "%s: this FFmpeg was built without v4l2", d->name);
+        d->fmt->flags |= AVFMT_FLAG_NONBLOCK; /* its blocking read cannot be interrupted */
+    }
+    char *url = pd_input_url(input, params->username, params->password);
+    if (!url)
+        return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
+    int r = avformat_open_input(&d->fmt, url, format, opts);
+    pd_input_wipe(&url);
+    if (r >= 0)
+        return 0;
+    if (d->interrupt.code)
+        return cancelled(d, err, "connecting");
+    if (r == AVERROR_HTTP_UNAUTHORIZED)
+        return pd_err_set(err, -EACCES, "%s: user name or password refused (401)", d->name);
+    return pd_av_err(err, r, d->name, "cannot be opened");
+}
+
+static int check_options(struct pd_demux *d, const AVDictionary *opts, struct pd_err *err)
+{
+    const AVDictionaryEntry *left = av_dict_get(opts, "", NULL, AV_DICT_IGNORE_SUFFIX);
+    if (!left)
+        return 0;
+    return pd_err_set(err, -EINVAL, "%s: this FFmpeg does not know the option %s=%s for it", d->name, left->key,
+                      left->value);
+}
+
+/* The SDP of an RTSP camera carries the parameter sets: probing would only cost a second. */
+static bool needs_probing(const struct pd_demux *d, const struct pd_input *input)
+{
+    if (input->kind != PD_INPUT_RTSP)
+        return true;
+    for (unsigned i = 0; i < d->fmt->nb_streams; i++) {
+        const AVCodecParameters *par = d->fmt->streams[i]->codecpar;
+        if (par->codec_type == AVMEDIA_TYPE_VIDEO &&
+            (par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC) && par->extradata_size > 0)
+            return false;
+    }
+    return true;
+}
+
+static int choose_stream(struct pd_demux *d, struct pd_err *err)
+{
+    int best = av_find_best_stream(d->fmt, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    if (best < 0)
+        return pd_err_set(err, -EBADMSG, "%s: there is no picture in it (%s)", d->name, d->fmt->iformat->long_name);
+    for (unsigned i = 0; i < d->fmt->nb_streams; i++)
+        d->fmt->streams[i]->discard = (int)i == best ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    d->stream = d->fmt->streams[best];
+    return 0;
+}
+
+int pd_demux_open(struct pd_demux *d, const struct pd_reader_params *params, const struct pd_input *input,
+                  struct pd_err *err)
+{
+    *d = (struct pd_demux){
+        .name = input->name,
+        .interrupt = {params->interrupt, params->user, 0},
+        .packet = av_packet_alloc(),
+        .fmt = avformat_alloc_context(),
+        .end_pts = AV_NOPTS_VALUE,
+    };
+    AVDictionary *opts = NULL;
+    int r = d->fmt && d->packet ? pd_input_options(input, params, &opts) : AVERROR(ENOMEM);
+    if (r < 0) {
+        r = pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
+        goto out;
+    }
+    d->fmt->interrupt_callback = (AVIOInterruptCB){pd_interrupt_poll, &d->interrupt};
+    r = input->kind == PD_INPUT_FILE ? open_file(d, input->address, &opts, err)
+                                     : open_url(d, params, input, &opts, err);
+    if (r == 0)
+        r = check_options(d, opts, err);
+    if (r == 0 && needs_probing(d, input)) {
+        r = avformat_find_stream_info(d->fmt, NULL);
+        if (d->interrupt.code)
+            r = cancelled(d, err, "looking at the stream");
+        else if (r < 0)
+            r = pd_av_err(err, r, d->name, "the stream cannot be understood");
+    }
+    if (r >= 0)
+        r = choose_stream(d, err);
+out:
+    av_dict_free(&opts);
+    if (r < 0)
+        pd_demux_finish(d);
+    return r;
+}
+
+void pd_demux_finish(struct pd_demux *d)
+{
+    avformat_close_input(&d->fmt);
+    avio_closep(&d->file);
+    av_packet_free(&d->packet);
+}
+
+bool pd_demux_is_picture(const struct pd_demux *d)
+{
+    const char *name = d->fmt->iformat->name, *pipe = strstr(name, "_pipe");
+    return pipe && !pipe[5];
+}
+
+bool pd_demux_is_live(const struct pd_demux *d)
+{
+    return !d->file && d->fmt->duration <= 0;
+}
+
+double pd_demux_fps(const struct pd_demux *d)
+{
+    AVRational rate = av_guess_frame_rate(d->fmt, d->stream, NULL);
+    double fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0;
+    return fps > 1000 ? 0 : fps; /* 90000 is a clock, not a rate */
+}
+
+int64_t pd_demux_frames(const struct pd_demux *d)
+{
+    if (pd_demux_is_picture(d))
+        return 1;
+    if (pd_demux_is_live(d))
+        return 0;
+    if (d->stream->nb_frames > 0)
+        return d->stream->nb_frames;
+    double fps = pd_demux_fps(d);
+    return d->fmt->duration > 0 && fps > 0 ? (int64_t)((double)d->fmt->duration / AV_TIME_BASE * fps + 0.5) : 0;
+}
+
+/* Where in the stream we are, for people. */
+static double seconds_read(const struct pd_demux *d)
+{
+    if (d->end_pts == AV_NOPTS_VALUE)
+        return 0;
+    int64_t start = d->stream->start_time == AV_NOPTS_VALUE ? 0 : d->stream->start_time;
+    return (double)(d->end_pts - start) * av_q2d(d->stream->time_base);
+}
+
+/* A clip is cut when its own header promised more. Half a second and a few frames are left for headers that round. */
+static bool ended_early(const struct pd_demux *d, double *ret_promised)
+{
+    if (d->fmt->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || d->fmt->duration <= 0)
+        return false;
+    double promised = d->stream->duration > 0 ? (double)d->stream->duration * av_q2d(d->stream->time_base)
+                                              : (double)d->fmt->duration / AV_TIME_BASE;
+    *ret_promised = promised;
+    if (d->stream->nb_frames > 0 && d->packets + 5 < (uint64_t)d->stream->nb_frames)
+        return true;
+    return d->end_pts != AV_NOPTS_VALUE && seconds_read(d) < promised - PD_MAX(0.5, 0.02 * promised);
+}
+
+static int at_end(struct pd_demux *d, int averror, struct pd_err *err)
+{
+    double promised = 0;
+    if (pd_demux_is_live(d))
+        return averror == AVERROR_EOF ? pd_err_set(err, -EPIPE, "%s: the other side ended the stream", d->name)
+                                      : pd_av_err(err, averror, d->name, "reading failed");
+    if (ended_early(d, &promised) && promised > 0)
+        return pd_err_set(err, PD_READER_E_CUT, "%s: cut off after %.1f of %.1f s (%llu frames)", d->name,
+                          seconds_read(d), promised, (unsigned long long)d->packets);
+    if (averror != AVERROR_EOF || d->damaged_end)
+        return pd_err_set(err, PD_READER_E_CUT, "%s: damaged or cut off after %.1f s (%llu frames)", d->name,
+                          seconds_read(d), (unsigned long long)d->packets);
+    return PD_READER_E_END;
+}
+
+static void note_packet(struct pd_demux *d)
+{
+    const AVPacket *p = d->packet;
+    d->packets++;
+    d->damaged_end = p->flags & AV_PKT_FLAG_CORRUPT;
+    if (p->pts != AV_NOPTS_VALUE) {
+        int64_t end = p->pts + (p->duration > 0 ? p->duration : 0);
+        d->end_pts = d->end_pts == AV_NOPTS_VALUE ? end : PD_MAX(d->end_pts, end);
+    }
+}
+
+int pd_demux_read(struct pd_demux *d, struct pd_err *err)
+{
+    for (;;) {
+        av_packet_unref(d->packet);
+        int r = av_read_frame(d->fmt, d->packet);
+        if (d->interrupt.code)
+            return cancelled(d, err, "read");
+        if (r == AVERROR(EAGAIN)) { /* a capture device between two pictures */
+            if (pd_interrupt_poll(&d->interrupt))
+                return cancelled(d, err, "read");
+            nanosleep(&(struct timespec){0, 2 * PD_NS_PER_MS}, NULL);
+            continue;
+        }
+        if (r < 0)
+            return at_end(d, r, err);
+        if (d->packet->stream_index != d->stream->index)
+            continue;
+        note_packet(d);
+        return 0;
+    }
+}
+
+int pd_demux_rewind(struct pd_demux *d, struct pd_err *err)
+{
+    int64_t start = d->stream->start_time == AV_NOPTS_VALUE ? 0 : d->stream->start_time;
+    int r = avformat_seek_file(d->fmt, d->stream->index, INT64_MIN, start, start, 0);
+    /* Raw streams know no times: byte 0 is the start of any file. */
+    if (r < 0)
+        r = avformat_seek_file(d->fmt, -1, INT64_MIN, 0, INT64_MAX, AVSEEK_FLAG_BYTE);
+    if (r < 0)
+        return pd_av_err(err, r, d->name, "cannot start again");
+    d->packets = 0;
+    d->end_pts = AV_NOPTS_VALUE;
+    d->damaged_end = false;
+    return 0;
+}

@@ -1,0 +1,37 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Opening an input and taking the packets of its one video stream. One thread.
+ */
+#include "core/err.h"
+#include "decode/reader_impl.h"
+
+struct AVFormatContext;
+struct AVIOContext;
+struct AVPacket;
+struct AVStream;
+
+struct pd_demux {
+    struct AVFormatContext *fmt;
+    struct AVIOContext *file; /* local files: our own reading end, closed after fmt */
+    struct AVStream *stream;
+    struct AVPacket *packet;
+    struct pd_interrupt interrupt;
+    const char *name; /* for messages; the input's */
+    uint64_t packets; /* of the video stream since the start of the input */
+    int64_t end_pts;  /* furthest end of a packet, in the stream's time base */
+    bool damaged_end; /* the last packet was short */
+};
+
+/* @demux must not move afterwards: libav keeps a pointer to its interrupt. @input outlives it. */
+int pd_demux_open(struct pd_demux *demux, const struct pd_reader_params *params, const struct pd_input *input,
+                  struct pd_err *err);
+void pd_demux_finish(struct pd_demux *demux);
+/* 0: demux->packet is the next one. PD_READER_E_END, PD_READER_E_CUT with a line, or a negative errno with a line. */
+int pd_demux_read(struct pd_demux *demux, struct pd_err *err);
+int pd_demux_rewind(struct pd_demux *demux, struct pd_err *err);
+
+bool pd_demux_is_picture(const struct pd_demux *demux); /* a still picture's format */
+bool pd_demux_is_live(const struct pd_demux *demux);    /* has no known end */
+double pd_demux_fps(const struct pd_demux *demux);      /* nominal, 0 unknown */
+int64_t pd_demux_frames(const struct pd_demux *demux);  /* expected, 0 unknown */

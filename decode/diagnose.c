@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decode/diagnose.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "decode/av.h"
+
+int pd_diagnose_access(const char *path, struct pd_err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        int e = errno;
+        if (e == ENOENT)
+            return pd_err_set(err, -e, "%s: no such file or folder", path);
+        return pd_err_set(err, -e, "%s: cannot be opened: %s", path, strerror(e));
+    }
+    struct stat st;
+    int r = 0;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        r = pd_err_set(err, -EBADMSG, "%s: the file is empty", path);
+    close(fd);
+    return r;
+}
+
+bool pd_diagnose_is_text(const char *path)
+{
+    unsigned char head[512];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, head, sizeof(head));
+    close(fd);
+    for (ssize_t i = 0; i < n; i++)
+        if ((head[i] < 0x20 && !strchr("\t\n\r\f\033", head[i])) || head[i] == 0x7f || !head[i])
+            return false;
+    return n > 0;
+}
+
+static uint64_t big_endian(const unsigned char *p, int n)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+/* Walks the top-level boxes. True: an MP4 or MOV (it has 'ftyp') in which no 'moov', the index, could be found. */
+static bool mp4_without_index(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    bool ftyp = false, moov = false;
+    off_t at = 0;
+    unsigned char box[16];
+    for (int i = 0; i < 1000 && !moov && pread(fd, box, 16, at) >= 8; i++) {
+        uint64_t size = big_endian(box, 4);
+        ftyp |= !memcmp(box + 4, "ftyp", 4);
+        moov |= !memcmp(box + 4, "moov", 4);
+        if (size == 1)
+            size = big_endian(box + 8, 8);
+        if (size < 8 || size > (uint64_t)INT64_MAX - (uint64_t)at)
+            break;
+        at += (off_t)size;
+    }
+    close(fd);
+    return ftyp && !moov;
+}
+
+int pd_diagnose_refusal(const char *path, int averror, struct pd_err *err)
+{
+    int r = pd_diagnose_access(path, err);
+    if (r < 0)
+        return r;
+    if (pd_diagnose_is_text(path))
+        return pd_err_set(err, -EBADMSG, "%s: this is text, not a picture or a video", path);
+    if (mp4_without_index(path))
+        return pd_err_set(err, -EBADMSG,
+                          "%s: the video is cut off: its index (moov) is missing, which is written last; the recording "
+                          "or the copy did not finish, copy it again", path);
+    r = pd_av_errno(averror);
+    if (r == -EBADMSG)
+        return pd_err_set(err, r, "%s: not a picture or a video of a kind that is known, or damaged at its start", path);
+    return pd_av_err(err, averror, path, "cannot be read");
+}

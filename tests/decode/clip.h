@@ -1,0 +1,32 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 - small clips and pictures made with libav for the tests of decode/. */
+#include <stdint.h>
+
+#include "core/frame.h"
+
+struct clip {
+    const char *path;
+    const char *container; /* NULL: by the path */
+    const char *codec;     /* encoder name */
+    const char *pix_fmt;
+    int width, height, fps, frames, gop;
+    int first;             /* number of the first frame */
+    const char *options;   /* "key=value:..." for the encoder, or NULL */
+    const char *rotate;    /* unused when NULL; degrees of the display matrix */
+    int tail_width, tail_height, tail_frames; /* raw streams: go on with another size */
+};
+
+/* Frame n of a clip is of one colour whose luma is clip_luma(n), chroma neutral. Returns 0, or -ENOTSUP when this
+ * FFmpeg lacks the encoder. */
+int clip_write(const struct clip *clip);
+int clip_luma(int n);
+/* Which frame of a clip this is, by its middle; -1: none. */
+int clip_number(const struct pd_frame *frame);
+
+/* A fresh folder for a test's files, removed at exit; "FOLDER/name", valid until the 16th next call. */
+const char *clip_path(const char *name);
+/* The file's bytes; *ret_size is set. The caller frees. */
+uint8_t *clip_load(const char *path, long *ret_size);
+void clip_save(const char *path, const void *bytes, long size);
+/* Path of a clip of other people in POSED_SHARED or beside the source; NULL: it is not there. */
+const char *clip_shared(const char *name);

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/core/test.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "decode/reader.h"
+#include "tests/decode/clip.h"
+
+static struct pd_reader *open_input(const char *input, int threads)
+{
+    const struct pd_reader_params params = {.input = input, .threads = threads};
+    struct pd_reader *reader = NULL;
+    struct pd_err err = {""};
+    if (pd_reader_open(&params, &reader, &err) < 0)
+        fail_msg("%s", err.text);
+    return reader;
+}
+
+/* The error line of an input that must be refused. */
+static const char *refusal(const char *input, int expected)
+{
+    static struct pd_err err;
+    const struct pd_reader_params params = {.input = input};
+    struct pd_reader *reader = NULL;
+    err.text[0] = 0;
+    int r = pd_reader_open(&params, &reader, &err);
+    assert_null(reader);
+    if (r != expected)
+        fail_msg("%s: %d, expected %d (%s)", input, r, expected, err.text);
+    return err.text;
+}
+
+/* Reads all frames, which must be first, first + 1, ... Returns how many; *ret_end is how it ended. */
+static int read_numbers(struct pd_reader *reader, int first, int *ret_end, struct pd_err *err)
+{
+    struct pd_frame *f;
+    int n = 0, r;
+    int64_t last_pts = INT64_MIN;
+    while ((r = pd_reader_next(reader, &f, err)) == 0) {
+        if (clip_number(f) != (first + n) % 24 || f->pts_us <= last_pts)
+            fail_msg("%s: frame %d looks like %d, pts %lld after %lld", pd_reader_current(reader), n, clip_number(f),
+                     (long long)f->pts_us, (long long)last_pts);
+        last_pts = f->pts_us;
+        n++;
+        pd_frame_unref(&f);
+    }
+    *ret_end = r;
+    return n;
+}
+
+static void every_frame_is_read_once_and_in_order(void **state)
+{
+    static const struct clip clips[] = {
+        {.path = "h264.mp4", .codec = "libx264", .pix_fmt = "yuv420p"}, /* with B-frames */
+        {.path = "h264.mkv", .codec = "libx264", .pix_fmt = "yuv420p"},
+        {.path = "h264.ts", .codec = "libx264", .pix_fmt = "yuv420p"},
+        {.path = "raw.h264", .codec = "libx264", .pix_fmt = "yuv420p"},
+        {.path = "hevc.mp4", .codec = "libx265", .pix_fmt = "yuv420p", .options = "x265-params=log-level=none"},
+        {.path = "mpeg4.avi", .codec = "mpeg4", .pix_fmt = "yuv420p"},
+        {.path = "mpeg4.mp4", .codec = "mpeg4", .pix_fmt = "yuv420p"},
+        {.path = "mjpeg.avi", .codec = "mjpeg", .pix_fmt = "yuvj420p"},
+        {.path = "ffv1.mkv", .codec = "ffv1", .pix_fmt = "yuv420p"},
+        {.path = "raw.y4m", .codec = "wrapped_avframe", .pix_fmt = "yuv420p"},
+    };
+    for (size_t i = 0; i < PD_ARRAY_SIZE(clips); i++) {
+        struct clip c = clips[i];
+        c.path = clip_path(c.path);
+        c.width = 96;
+        c.height = 64;
+        c.fps = 25;
+        c.frames = 60;
+        int w = clip_write(&c);
+        if (w == -ENOTSUP) {
+            print_message("# no encoder %s, its clip is skipped\n", c.codec);
+            continue;
+        }
+        assert_int_equal(w, 0);
+        for (int threads = 1; threads <= 4; threads += 3) {
+            struct pd_reader *reader = open_input(c.path, threads);
+            const struct pd_reader_info *info = pd_reader_info(reader);
+            assert_int_equal(info->width, 96);
+            assert_int_equal(info->height, 64);
+            assert_false(info->live);
+            assert_false(info->pictures);
+            int end;
+            struct pd_err err = {""};
+            int n = read_numbers(reader, 0, &end, &err);
+            if (n != 60 || end != PD_READER_E_END)
+                fail_msg("%s, %d threads: %d frames, end %d, %s", clips[i].path, threads, n, end, err.text);
+            assert_int_equal(pd_reader_corrupt(reader), 0);
+            pd_reader_close(reader);
+        }
+    }
+}
+
+static void what_cannot_be_read_is_refused_in_one_clear_line(void **state)
+{
+    assert_non_null(strstr(refusal("/nonexistent/x.mp4", -ENOENT), "/nonexistent/x.mp4: no such file"));
+    const char *text = clip_path("photo.jpg");
+    clip_save(text, "dear diary, this is no photo\n", 29);
+    assert_non_null(strstr(refusal(text, -EBADMSG), "this is text, not a picture"));
+    const char *empty = clip_path("empty.mp4");
+    clip_save(empty, "", 0);
+    assert_non_null(strstr(refusal(empty, -EBADMSG), "is empty"));
+    const char *noise = clip_path("noise.png");
+    uint8_t bytes[4096];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    clip_save(noise, bytes, sizeof(bytes));
+    assert_non_null(strstr(refusal(noise, -EBADMSG), "not a picture or a video"));
+    assert_non_null(strstr(refusal("concat:/etc/passwd|/etc/passwd", -ENOENT), "no such file"));
+    assert_non_null(strstr(refusal("gopher://host/x", -EINVAL), "unknown kind of input"));
+    assert_non_null(strstr(refusal("", -EINVAL), "empty"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_frame_is_read_once_and_in_order),
+        cmocka_unit_test(what_cannot_be_read_is_refused_in_one_clear_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
