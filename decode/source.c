@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "decode/source.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "decode/av.h"
+#include "decode/backoff.h"
+#include "decode/pace.h"
+#include "decode/reader_impl.h"
+
+#define OPEN_TIMEOUT_S 8.0
+#define READ_TIMEOUT_S 3.0
+/* Packets come but no whole picture does: after this the connection is worth no more. Longer than any sane distance of
+ * keyframes. */
+#define PICTURE_TIMEOUT_S 30.0
+
+struct pd_source {
+    /* set once */
+    struct pd_source_config config;
+    struct pd_source_sink sink;
+    int camera;
+    bool live;
+    pthread_t thread;
+
+    /* decode thread */
+    struct pd_reader *reader;
+    struct pd_pace pace;
+    uint64_t seq;
+    uint32_t generation;
+    uint64_t corrupt_before; /* of earlier readers */
+    int64_t picture_deadline_ns;
+    unsigned failures; /* in a row */
+    uint32_t random;
+
+    /* any thread */
+    _Atomic bool stop;
+    _Atomic int64_t deadline_ns;
+
+    /* lock: the fields below */
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* stop was set; on the monotonic clock */
+    struct pd_source_stats stats;
+    struct pd_rate rate;
+};
+
+const char *pd_source_state_name(enum pd_source_state state)
+{
+    static const char *const names[] = {"connecting", "up", "down", "ended", "stopped"};
+    return names[state];
+}
+
+bool pd_source_is_live(const struct pd_source_config *config)
+{
+    enum pd_input_kind kind;
+    if (config->realtime || pd_input_kind_of(config->url, &kind) < 0)
+        return true;
+    return kind == PD_INPUT_RTSP || kind == PD_INPUT_HTTP || kind == PD_INPUT_V4L2;
+}
+
+static int64_t seconds_ns(double s)
+{
+    return (int64_t)(s * (double)PD_NS_PER_S);
+}
+
+/* ---- deadlines: one a source, set by phase, latched by the reader once it has passed -------------------------------- */
+
+static void arm(struct pd_source *s, double seconds)
+{
+    atomic_store(&s->deadline_ns, pd_now_ns() + seconds_ns(seconds));
+}
+
+static void disarm(struct pd_source *s)
+{
+    atomic_store(&s->deadline_ns, 0);
+}
+
+static int interrupt(void *user)
+{
+    struct pd_source *s = user;
+    if (atomic_load(&s->stop))
+        return -ECANCELED;
+    int64_t deadline = atomic_load(&s->deadline_ns);
+    return deadline && pd_now_ns() > deadline ? -ETIMEDOUT : 0;
+}
+
+/* A camera of one picture a second is not dead after 3. */
+static double read_timeout(const struct pd_source *s)
+{
+    double t = s->config.read_timeout_s > 0 ? s->config.read_timeout_s : READ_TIMEOUT_S;
+    double fps = s->reader ? pd_reader_info(s->reader)->fps : 0;
+    return fps > 0 ? PD_MAX(t, 3 / fps) : t;
+}
+
+/* A packet is progress, so that a long wait for the first keyframe is not taken for a dead camera; but not for ever. */
+static void on_packet(void *user)
+{
+    struct pd_source *s = user;
+    int64_t next = pd_now_ns() + seconds_ns(read_timeout(s));
+    atomic_store(&s->deadline_ns, PD_MIN(next, s->picture_deadline_ns));
+}
+
+/* ---- reports --------------------------------------------------------------------------------------------------------- */
+
+static void set_state(struct pd_source *s, enum pd_source_state state, const char *reason, double retry_s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->stats.state = state;
+    if (state != PD_SOURCE_UP)
+        s->stats.fps = 0;
+    pthread_mutex_unlock(&s->lock);
+    s->sink.state(state, reason, retry_s, s->sink.user);
+}
+
+static void count_frame(struct pd_source *s, const struct pd_frame *frame)
+{
+    int64_t now = pd_now_ns();
+    pthread_mutex_lock(&s->lock);
+    s->stats.decoded++;
+    s->stats.corrupt = s->corrupt_before + pd_reader_corrupt(s->reader);
+    s->stats.skipped = s->pace.skipped;
+    s->stats.width = frame->width;
+    s->stats.height = frame->height;
+    s->stats.hardware = pd_reader_hardware(s->reader);
+    s->stats.last_frame_ns = now;
+    s->stats.fps = pd_rate_add(&s->rate, now);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void pd_source_get_stats(struct pd_source *s, struct pd_source_stats *ret_stats)
+{
+    pthread_mutex_lock(&s->lock);
+    *ret_stats = s->stats;
+    if (s->stats.state == PD_SOURCE_UP)
+        ret_stats->fps = pd_rate_get(&s->rate, pd_now_ns());
+    pthread_mutex_unlock(&s->lock);
+    ret_stats->deadline_ns = atomic_load(&s->deadline_ns);
+}
+
+/* ---- the thread -------------------------------------------------------------------------------------------------------- */
+
+/* Sleep until @until_ns; false: stopped. */
+static bool sleep_until(struct pd_source *s, int64_t until_ns)
+{
+    const struct timespec ts = {.tv_sec = until_ns / PD_NS_PER_S, .tv_nsec = until_ns % PD_NS_PER_S};
+    pthread_mutex_lock(&s->lock);
+    while (!atomic_load(&s->stop) && pd_now_ns() < until_ns)
+        pthread_cond_timedwait(&s->wake, &s->lock, &ts);
+    pthread_mutex_unlock(&s->lock);
+    return !atomic_load(&s->stop);
+}
+
+static int open_reader(struct pd_source *s, struct pd_err *err)
+{
+    const struct pd_source_config *c = &s->config;
+    const struct pd_reader_params params = {
+        .input = c->url,
+        .username = c->username,
+        .password = c->password,
+        .transport = c->transport,
+        .live = s->live,
+        .hwaccel = c->hwaccel,
+        .cuda_context = c->cuda_context,
+        .interrupt = interrupt,
+        .user = s,
+    };
+    arm(s, c->open_timeout_s > 0 ? c->open_timeout_s : OPEN_TIMEOUT_S);
+    int r = pd_reader_open(&params, &s->reader, err);
+    disarm(s);
+    if (r < 0)
+        return r;
+    pd_reader_set_progress(s->reader, on_packet, s);
+    const struct pd_reader_info *info = pd_reader_info(s->reader);
+    pd_pace_init(&s->pace, c->realtime && !info->live, c->max_fps, info->fps);
+    pthread_mutex_lock(&s->lock);
+    s->stats.connects++;
+    memcpy(s->stats.codec, info->codec, sizeof(s->stats.codec));
+    pthread_mutex_unlock(&s->lock);
+    s->generation++;
+    return 0;
+}
+
+static void close_reader(struct pd_source *s)
+{
+    if (!s->reader)
+        return;
+    s->corrupt_before += pd_reader_corrupt(s->reader);
+    pthread_mutex_lock(&s->lock);
+    s->stats.corrupt = s->corrupt_before;
+    pthread_mutex_unlock(&s->lock);
+    arm(s, 1.0); /* the goodbye of RTSP */
+    pd_reader_close(s->reader);
+    disarm(s);
+    s->reader = NULL;
+}
+
+/* Hand one frame over, or skip it. False: stopped meanwhile. */
+static bool deliver(struct pd_source *s, struct pd_frame *frame)
+{
+    if (!pd_pace_keep(&s->pace, frame)) {
+        pd_frame_unref(&frame);
+        return true;
+    }
+    int64_t due = pd_pace_due_ns(&s->pace, frame, pd_now_ns());
+    if (due && !sleep_until(s, due)) {
+        pd_frame_unref(&frame);
+        return false;
+    }
+    if (s->pace.realtime) { /* it plays the camera: the picture was taken now */
+        frame->arrived_ns = pd_now_ns();
+        frame->captured_us = pd_wall_us();
+        frame->time_source = PD_TIME_ARRIVAL;
+    }
+    frame->camera = s->camera;
+    frame->generation = s->generation;
+    frame->seq = ++s->seq;
+    count_frame(s, frame);
+    s->sink.frame(frame, s->sink.user);
+    return !atomic_load(&s->stop);
+}
+
+/* Reads until something ends it. PD_READER_E_END, PD_READER_E_CUT or a negative errno. */
+static int read_all(struct pd_source *s, struct pd_err *err)
+{
+    bool up = false;
+    for (;;) {
+        struct pd_frame *frame;
+        s->picture_deadline_ns = pd_now_ns() + seconds_ns(PD_MAX(PICTURE_TIMEOUT_S, read_timeout(s)));
+        arm(s, read_timeout(s));
+        int r = pd_reader_next(s->reader, &frame, err);
+        disarm(s);
+        if (r != 0)
+            return r;
+        if (!up) {
+            up = true;
+            s->failures = 0;
+            set_state(s, PD_SOURCE_UP, "", 0);
+        }
+        if (!deliver(s, frame))
+            return -ECANCELED;
+    }
+}
+
+/* One opening and reading of the input, and its loops. Same results as read_all, never 0. */
+static int run_once(struct pd_source *s, struct pd_err *err)
+{
+    set_state(s, PD_SOURCE_CONNECTING, "", 0);
+    int r = open_reader(s, err);
+    while (r == 0) {
+        r = read_all(s, err);
+        if (r == PD_READER_E_END && s->config.loop && !pd_reader_info(s->reader)->live) {
+            s->generation++;
+            r = pd_reader_rewind(s->reader, err);
+            pd_pace_restart(&s->pace);
+        }
+    }
+    close_reader(s);
+    return r;
+}
+
+static void *source_thread(void *arg)
+{
+    struct pd_source *s = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "dec:%.11s", s->config.name);
+    pthread_setname_np(pthread_self(), name);
+    while (!atomic_load(&s->stop)) {
+        struct pd_err err = {""};
+        int r = run_once(s, &err);
+        if (atomic_load(&s->stop))
+            break;
+        if (r > 0 && !s->config.loop) {
+            set_state(s, PD_SOURCE_ENDED, r == PD_READER_E_CUT ? err.text : "", 0);
+            break;
+        }
+        s->random = s->random * 1664525u + 1013904223u;
+        int64_t wait = pd_backoff_ns(++s->failures, r, s->random);
+        set_state(s, PD_SOURCE_DOWN, err.text, (double)wait / (double)PD_NS_PER_S);
+        if (!sleep_until(s, pd_now_ns() + wait))
+            break;
+    }
+    if (atomic_load(&s->stop))
+        set_state(s, PD_SOURCE_STOPPED, "", 0);
+    return NULL;
+}
+
+/* ---- start and stop ---------------------------------------------------------------------------------------------------- */
+
+static void free_source(struct pd_source *s)
+{
+    struct pd_source_config *c = &s->config;
+    pd_input_wipe((char **)&c->password);
+    pd_input_wipe((char **)&c->url);
+    free((char *)c->username);
+    free((char *)c->name);
+    free((char *)c->hwaccel);
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static bool copy_string(const char **field)
+{
+    if (!*field)
+        return true;
+    *field = strdup(*field);
+    return *field != NULL;
+}
+
+int pd_source_start(const struct pd_source_config *config, int camera, const struct pd_source_sink *sink,
+                    struct pd_source **ret_source, struct pd_err *err)
+{
+    struct pd_source *s = calloc(1, sizeof(*s));
+    if (!s)
+        return pd_err_set(err, -ENOMEM, "%s: out of memory", config->name);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&s->lock, NULL);
+    s->sink = *sink;
+    s->camera = camera;
+    s->live = pd_source_is_live(config);
+    s->random = (uint32_t)(pd_now_ns() ^ (camera * 2654435761u));
+    struct pd_source_config *c = &s->config;
+    *c = *config;
+    /* Every one is attempted, so that none is left pointing at the caller's string. */
+    bool copied = copy_string(&c->name);
+    copied &= copy_string(&c->url);
+    copied &= copy_string(&c->username);
+    copied &= copy_string(&c->password);
+    copied &= copy_string(&c->hwaccel);
+    int r = copied ? -pthread_create(&s->thread, NULL, source_thread, s) : -ENOMEM;
+    if (r < 0) {
+        r = pd_err_set(err, r, "%s: cannot start its thread: %s", config->name, strerror(-r));
+        free_source(s);
+        return r;
+    }
+    *ret_source = s;
+    return 0;
+}
+
+void pd_source_stop(struct pd_source *s)
+{
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&s->stop, true);
+    pthread_cond_broadcast(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void pd_source_destroy(struct pd_source *s)
+{
+    if (!s)
+        return;
+    pd_source_stop(s);
+    pthread_join(s->thread, NULL);
+    free_source(s);
+}
