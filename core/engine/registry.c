@@ -14,6 +14,7 @@ static const struct pd_engine_ops *const engines[] = {
 #if HAVE_CUDA
     &pd_engine_cudnn,
 #endif
+    &pd_engine_reference,
     &pd_engine_null,
 };
 
