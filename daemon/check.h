@@ -22,6 +22,8 @@ void pd_check_tell(struct pd_check *check, enum pd_check_level level, const char
 
 /* Socket path, group, cache directory, threads. */
 void pd_check_site(struct pd_check *check, const struct pd_config *config);
+/* That the files which enabled cameras play are there. */
+void pd_check_inputs(struct pd_check *check, const struct pd_config *config);
 /* The network file and the engines; opens the engine that the daemon would use. */
 void pd_check_engine(struct pd_check *check, const struct pd_config *config);
 /* Open each enabled camera once, several at a time, and tell size, codec and rate or the reason. */

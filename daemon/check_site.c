@@ -117,20 +117,19 @@ static void check_threads(struct pd_check *check, const struct pd_config *config
                       config->threads ? config->threads : cores, cores);
 }
 
-static void check_files(struct pd_check *check, const struct pd_config *config)
-{
-    for (int i = 0; i < config->n_cameras; i++) {
-        const struct pd_camera_config *camera = &config->cameras[i];
-        if (camera->enabled && pd_config_url_is_file(camera->url) && access(camera->url, R_OK) < 0)
-            pd_check_tell(check, PD_CHECK_WARN, "camera", "%s: %s: %s", camera->name, camera->url, strerror(errno));
-    }
-}
-
 void pd_check_site(struct pd_check *check, const struct pd_config *config)
 {
     check_socket(check, config);
     check_group(check, config);
     check_cache(check, config);
     check_threads(check, config);
-    check_files(check, config);
+}
+
+void pd_check_inputs(struct pd_check *check, const struct pd_config *config)
+{
+    for (int i = 0; i < config->n_cameras; i++) {
+        const struct pd_camera_config *camera = &config->cameras[i];
+        if (camera->enabled && pd_config_url_is_file(camera->url) && access(camera->url, R_OK) < 0)
+            pd_check_tell(check, PD_CHECK_WARN, "camera", "%s: %s: %s", camera->name, camera->url, strerror(errno));
+    }
 }

@@ -39,7 +39,7 @@ static void tell_config(const char *line, void *user)
     pd_check_tell(user, strstr(line, ": warning: ") ? PD_CHECK_WARN : PD_CHECK_FAIL, "config", "%s", line);
 }
 
-static void check_all(struct pd_check *check, const char *path)
+static void check_all(struct pd_check *check, const char *path, bool files_only, bool cameras)
 {
     struct pd_config *config = NULL;
     int r = pd_config_load(path, tell_config, check, &config);
@@ -54,7 +54,15 @@ static void check_all(struct pd_check *check, const char *path)
     else
         pd_check_tell(check, PD_CHECK_OK, "config", "%s: %d camera%s in %s", path, config->n_cameras,
                       config->n_cameras == 1 ? "" : "s", config->cameras_dir);
+    if (files_only)
+        goto out;
     pd_check_site(check, config);
+    pd_check_engine(check, config);
+    if (cameras)
+        pd_check_cameras(check, config);
+    else
+        pd_check_inputs(check, config);
+out:
     pd_config_destroy(config);
 }
 
@@ -81,7 +89,7 @@ static int finish(struct pd_check *check)
 
 struct arguments {
     const char *config, *print, *scope;
-    bool json;
+    bool cameras, files, json;
 };
 
 static void usage(FILE *out)
@@ -91,11 +99,13 @@ static void usage(FILE *out)
             "Says what is wrong before it matters: configuration, network file, engines, socket and, if asked,\n"
             "cameras. Changes nothing. Exit status 0: no problem, 1: problems, 2: wrong usage.\n\n"
             "  -c, --config FILE   instead of " PD_SYSCONFDIR "/posed.json\n"
+            "      --cameras       open each camera once\n"
+            "      --files         look at the configuration files alone, as a reload does\n"
             "      --json          findings as JSON\n"
             "      --print WHAT    print what the keys of a file are, and check nothing: help, example, schema or man\n"
             "      --scope FILE    for --print: daemon (posed.json, the default) or camera (cameras.d/NAME.json)\n"
             "  -h, --help\n\n"
-            "Example: posed check --config /etc/posed/posed.json --json\n");
+            "Example: posed check --config /etc/posed/posed.json --cameras\n");
 }
 
 static int print_form(const struct arguments *args)
@@ -120,11 +130,12 @@ static int print_form(const struct arguments *args)
 
 static int run(int argc, char **argv)
 {
-    enum { OPT_JSON = 256, OPT_PRINT, OPT_SCOPE };
+    enum { OPT_CAMERAS = 256, OPT_FILES, OPT_JSON, OPT_PRINT, OPT_SCOPE };
     static const struct option long_options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"json", no_argument, NULL, OPT_JSON},          {"print", required_argument, NULL, OPT_PRINT},
-        {"scope", required_argument, NULL, OPT_SCOPE},  {"help", no_argument, NULL, 'h'},
+        {"config", required_argument, NULL, 'c'},      {"cameras", no_argument, NULL, OPT_CAMERAS},
+        {"files", no_argument, NULL, OPT_FILES},       {"json", no_argument, NULL, OPT_JSON},
+        {"print", required_argument, NULL, OPT_PRINT}, {"scope", required_argument, NULL, OPT_SCOPE},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     struct arguments args = {.config = PD_SYSCONFDIR "/posed.json", .scope = "daemon"};
@@ -134,6 +145,12 @@ static int run(int argc, char **argv)
         switch (c) {
         case 'c':
             args.config = optarg;
+            break;
+        case OPT_CAMERAS:
+            args.cameras = true;
+            break;
+        case OPT_FILES:
+            args.files = true;
             break;
         case OPT_JSON:
             args.json = true;
@@ -160,7 +177,7 @@ static int run(int argc, char **argv)
     if (args.print)
         return print_form(&args);
     struct pd_check check = {.findings = args.json ? json_array() : NULL};
-    check_all(&check, args.config);
+    check_all(&check, args.config, args.files, args.cameras);
     return finish(&check);
 }
 

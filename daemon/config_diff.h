@@ -6,10 +6,10 @@
 #include "daemon/config.h"
 
 struct pd_config_diff {
-    /* A camera that is only in one of them (the other pointer is NULL), or that is not the same in both. Cameras come in
-     * order of their names; those that did not change are left out. enabled is a key as any other. */
+    /* A camera that is only in one of them (the other pointer is NULL), or that is not the same in both, in order of
+     * names; those that did not change are left out. enabled is a key as any other. */
     void (*camera)(const struct pd_camera_config *before, const struct pd_camera_config *after, void *user);
-    /* A key of posed.json whose value changed. @live: can be applied to the running daemon; else a restart is needed. */
+    /* A key of posed.json whose value changed. @live: can be applied while running; else a restart is needed. */
     void (*key)(const char *key, bool live, void *user);
     void *user;
 };
