@@ -141,6 +141,11 @@ static void release_view(struct pd_frame *frame)
     free(frame);
 }
 
+const AVFrame *pd_frame_avframe(const struct pd_frame *frame)
+{
+    return frame->release == release_view ? frame->opaque : NULL;
+}
+
 static struct pd_frame *view(const AVFrame *av, const struct layout *layout, enum pd_mem mem)
 {
     struct pd_frame *f = calloc(1, sizeof(*f));

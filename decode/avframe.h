@@ -20,3 +20,6 @@ void pd_converter_finish(struct pd_converter *converter);
  * caller. The view holds its own reference to @av's buffers; @av stays the caller's. */
 int pd_avframe_to_frame(struct pd_converter *converter, const struct AVFrame *av, int codec_id,
                         struct pd_frame **ret_frame, struct pd_err *err);
+
+/* The AVFrame that @frame views, NULL when it views none. */
+const struct AVFrame *pd_frame_avframe(const struct pd_frame *frame);
