@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "daemon/client.h"
+
+#define BACKLOG 1024
+#define PAUSE_MAX_NS (40 * PD_NS_PER_MS)
+#define CLOSE_MS 200
+
+static void flush_all(struct pd_server *server)
+{
+    int64_t begin = pd_now_ns();
+    for (struct pd_client *client = server->clients; client; client = client->next)
+        if (client->sub.outbox.first && !client->writing)
+            pd_client_flush(client);
+    server->flushed_ns = pd_now_ns();
+    server->pause_ns = PD_MIN(3 * (server->flushed_ns - begin), PAUSE_MAX_NS);
+}
+
+static void on_flush_timer(uv_timer_t *timer)
+{
+    flush_all(timer->data);
+}
+
+void pd_server_flush(struct pd_server *server)
+{
+    if (server->closed || uv_is_active((uv_handle_t *)&server->flush_timer))
+        return;
+    int64_t wait = server->flushed_ns + server->pause_ns - pd_now_ns();
+    if (wait < PD_NS_PER_MS) { /* less than the timer can tell */
+        flush_all(server);
+        return;
+    }
+    uv_update_time(server->params.loop);
+    uv_timer_start(&server->flush_timer, on_flush_timer, (uint64_t)(wait / PD_NS_PER_MS), 0);
+}
+
+static void on_second(uv_timer_t *timer)
+{
+    struct pd_server *server = timer->data;
+    int64_t now = pd_now_ns();
+    for (struct pd_client *client = server->clients, *next; client; client = next) {
+        next = client->next;
+        pd_client_check(client, now);
+    }
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    if (status == 0)
+        pd_client_accept(listener->data);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct pd_server *server = handle->data;
+    server->n_handles--;
+    pd_server_client_gone(server);
+}
+
+static void close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, on_handle_closed);
+}
+
+static void init_timer(struct pd_server *server, uv_timer_t *timer)
+{
+    uv_timer_init(server->params.loop, timer);
+    timer->data = server;
+    server->n_handles++;
+}
+
+int pd_server_start(const struct pd_server_params *params, struct pd_server **ret_server, struct pd_err *err)
+{
+    struct pd_server *server = calloc(1, sizeof(*server));
+    if (!server) {
+        close(params->fd);
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    }
+    server->params = *params;
+    uv_pipe_init(params->loop, &server->listener, 0);
+    server->listener.data = server;
+    server->n_handles = 1;
+    init_timer(server, &server->flush_timer);
+    init_timer(server, &server->second_timer);
+    init_timer(server, &server->close_timer);
+    int r = uv_pipe_open(&server->listener, params->fd);
+    if (r < 0)
+        close(params->fd);
+    if (r == 0)
+        r = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
+    server->accepting = true;
+    *ret_server = server;
+    if (r < 0)
+        return pd_err_set(err, r, "cannot listen: %s", uv_strerror(r));
+    uv_timer_start(&server->second_timer, on_second, 1000, 1000);
+    return 0;
+}
+
+void pd_server_get_stats(const struct pd_server *server, struct pd_server_stats *ret_stats)
+{
+    *ret_stats = server->totals;
+    ret_stats->clients = server->n_clients;
+    for (const struct pd_client *client = server->clients; client; client = client->next) {
+        ret_stats->subscribed += client->sub.subscribed;
+        ret_stats->queued_bytes += client->sub.outbox.bytes;
+    }
+}
+
+void pd_server_stop_accepting(struct pd_server *server)
+{
+    if (!server->accepting)
+        return;
+    server->accepting = false;
+    close_handle((uv_handle_t *)&server->listener);
+}
+
+static void on_close_timer(uv_timer_t *timer)
+{
+    struct pd_server *server = timer->data;
+    for (struct pd_client *client = server->clients, *next; client; client = next) {
+        next = client->next;
+        pd_client_close(client);
+    }
+}
+
+void pd_server_client_gone(struct pd_server *server)
+{
+    if (!server->closed || server->clients)
+        return;
+    /* The last client has left: now the server's own handles, and after the last of these the server. */
+    pd_server_stop_accepting(server);
+    close_handle((uv_handle_t *)&server->flush_timer);
+    close_handle((uv_handle_t *)&server->second_timer);
+    close_handle((uv_handle_t *)&server->close_timer);
+    if (server->n_handles)
+        return;
+    void (*closed)(void *user) = server->closed;
+    void *user = server->params.user;
+    free(server);
+    closed(user);
+}
+
+void pd_server_close(struct pd_server *server, const char *reason, void (*closed)(void *user))
+{
+    pd_server_stop_accepting(server);
+    server->closed = closed;
+    for (struct pd_client *client = server->clients, *next; client; client = next) {
+        next = client->next;
+        pd_client_finish(client, reason);
+    }
+    if (!server->clients)
+        pd_server_client_gone(server);
+    else
+        uv_timer_start(&server->close_timer, on_close_timer, CLOSE_MS, 0);
+}
