@@ -7,6 +7,7 @@
 
 static const struct pd_command *const commands[] = {
     &pd_cmd_check,
+    &pd_cmd_detect,
     NULL,
 };
 
