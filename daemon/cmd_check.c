@@ -96,16 +96,19 @@ static void usage(FILE *out)
 {
     fprintf(out,
             "usage: posed check [OPTION...]\n\n"
-            "Says what is wrong before it matters: configuration, network file, engines, socket and, if asked,\n"
-            "cameras. Changes nothing. Exit status 0: no problem, 1: problems, 2: wrong usage.\n\n"
-            "  -c, --config FILE   instead of " PD_SYSCONFDIR "/posed.json\n"
+            "Says what is wrong before it matters: configuration, network file, engines,\n"
+            "socket and, if asked, cameras. Changes nothing.\n\n"
+            "  -c, --config FILE   default: " PD_SYSCONFDIR "/posed.json\n"
             "      --cameras       open each camera once\n"
             "      --files         look at the configuration files alone, as a reload does\n"
             "      --json          findings as JSON\n"
-            "      --print WHAT    print what the keys of a file are, and check nothing: help, example, schema or man\n"
-            "      --scope FILE    for --print: daemon (posed.json, the default) or camera (cameras.d/NAME.json)\n"
-            "  -h, --help\n\n"
-            "Example: posed check --config /etc/posed/posed.json --cameras\n");
+            "      --print WHAT    only print what keys a file may have, as help, example,\n"
+            "                      schema (JSON Schema) or man (roff)\n"
+            "      --scope FILE    for --print: daemon is posed.json (default), camera is\n"
+            "                      cameras.d/NAME.json\n"
+            "  -h, --help          this text\n\n"
+            "Exit status: 0 no problem, 1 problems, 2 wrong usage.\n"
+            "Example: posed check --cameras\n");
 }
 
 static int print_form(const struct arguments *args)

@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Fill a manual page's marks from the program itself, so that the page cannot drift from it.
+
+usage: assemble.py POSED VERSION SYSCONFDIR DATADIR IN OUT
+
+    @VERSION@ @SYSCONFDIR@ @DATADIR@   anywhere
+    @KEYS daemon@  @KEYS camera@       a line of its own: the configuration keys of that file
+    @HELP command@                     a line of its own: what `posed COMMAND --help` prints"""
+import re
+import subprocess
+import sys
+
+posed, version, sysconfdir, datadir, source, target = sys.argv[1:]
+
+
+def show(*args):
+    return subprocess.run([posed, *args], check=True, capture_output=True, text=True).stdout
+
+
+def literal(text):
+    """Text as roff that is printed as it stands."""
+    lines = [line.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").rstrip() for line in text.splitlines()]
+    return ".RS 4\n.nf\n" + "\n".join("\\&" + line for line in lines) + "\n.fi\n.RE\n"
+
+
+def fill(line):
+    keys = re.fullmatch(r"@KEYS (\w+)@\n", line)
+    if keys:
+        return show("check", "--print", "man", "--scope", keys[1])
+    command = re.fullmatch(r"@HELP (\w+)@\n", line)
+    if command:
+        return literal(show(command[1], "--help"))
+    for name, value in (("VERSION", version), ("SYSCONFDIR", sysconfdir), ("DATADIR", datadir)):
+        line = line.replace(f"@{name}@", value)
+    return line
+
+
+with open(source) as page:
+    filled = "".join(fill(line) for line in page)
+with open(target, "w") as out:
+    out.write(filled)
