@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`posed detect` on every kind of input and output, and what it says of bad ones.
+
+The null engine stands in for the network, so that people are where they are known to be and a run takes no time; one
+test goes through the bundled network.
+
+usage: test_detect.py POSED"""
+import functools
+import http.server
+import json
+import os
+import pathlib
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+POSED = sys.argv.pop(1)
+ROOT = pathlib.Path(os.environ["POSED_SOURCE_ROOT"])
+NETWORK = ROOT / "models" / "posed-lite.onnx"
+SHARED = pathlib.Path(os.environ.get("POSED_SHARED", ROOT.parent / "shared"))
+FRAMES = 12
+PATTERN = "test:people?size=320x180&rate=25&frames={}"
+
+
+def posed(*args, engine="null", expect=0, **more):
+    command = [POSED, "detect", "--network", str(NETWORK), "--engine", engine, *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, **more)
+    assert done.returncode == expect, f"{command}: exit {done.returncode}\n{done.stdout[-500:]}\n{done.stderr[-500:]}"
+    return done
+
+
+def lines(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+class Scratch(unittest.TestCase):
+    """Inputs made by the program itself, once."""
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="posed-detect-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.dir = pathlib.Path(folder.name)
+        cls.clip = cls.dir / "clip.mp4"
+        cls.photo = cls.dir / "photo7.png"
+        posed(PATTERN.format(FRAMES), "--draw", cls.clip, "--format", "none")
+        posed(PATTERN.format(1), "--draw", cls.photo, "--format", "none")
+        cls.folder = cls.dir / "pictures"
+        cls.folder.mkdir()
+        posed("test:people?size=320x180&frames=1", "--draw", cls.folder / "000000000002.jpg", "--format", "none")
+        posed("test:people?size=200x300&frames=1", "--draw", cls.folder / "000000000010.png", "--format", "none")
+        posed("test:people?size=320x180&frames=1", "--draw", cls.folder / "000000000001.png", "--format", "none")
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="posed-detect-out-")
+        self.addCleanup(folder.cleanup)
+        self.out = pathlib.Path(folder.name)
+
+    def assert_one_line(self, done, *words):
+        self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        self.assertTrue(done.stderr.startswith("posed detect: "), done.stderr)
+        for word in words:
+            self.assertIn(str(word), done.stderr)
+
+
+class Inputs(Scratch):
+    def test_a_video_gives_every_frame_in_order(self):
+        found = lines(posed(self.clip))
+        self.assertEqual([line["seq"] for line in found], list(range(1, FRAMES + 1)))
+        for number, line in enumerate(found):
+            self.assertEqual((line["type"], line["file"]), ("pose", str(self.clip)))
+            self.assertEqual((line["width"], line["height"]), (320, 180))
+            self.assertAlmostEqual(line["pts"], number / 25, delta=0.001)
+            self.assertNotIn("time", line)
+            self.assertNotIn("latency_ms", line)
+            self.assertGreater(len(line["people"]), 0)
+            for person in line["people"]:
+                self.assertEqual(len(person["keypoints"]), 18)
+                self.assertNotIn("id", person)
+
+    def test_batches_of_any_size_give_the_same_lines(self):
+        one = posed(self.clip, "--batch", 1).stdout
+        for batch in (2, 5, FRAMES, 32):
+            self.assertEqual(posed(self.clip, "--batch", batch).stdout, one)
+
+    def test_a_picture(self):
+        found = lines(posed(self.photo))
+        self.assertEqual(len(found), 1)
+        self.assertEqual(found[0]["file"], str(self.photo))
+
+    def test_a_folder_is_read_by_name_and_sizes_may_differ(self):
+        found = lines(posed(self.folder))
+        self.assertEqual([pathlib.Path(line["file"]).name for line in found],
+                         ["000000000001.png", "000000000002.jpg", "000000000010.png"])
+        self.assertEqual([(line["width"], line["height"]) for line in found], [(320, 180), (320, 180), (200, 300)])
+        self.assertEqual(posed(self.folder, "--batch", 8).stdout, posed(self.folder).stdout)
+
+    def test_several_inputs_follow_each_other(self):
+        found = lines(posed(self.photo, self.clip, self.folder))
+        self.assertEqual(len(found), 1 + FRAMES + 3)
+        self.assertEqual(found[0]["file"], str(self.photo))
+        self.assertEqual(found[-1]["file"], str(self.folder / "000000000010.png"))
+
+    def test_a_pattern_and_a_limit(self):
+        self.assertEqual(len(lines(posed(PATTERN.format(9), "--frames", 4))), 4)
+
+    def test_a_url(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(self.dir)))
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"
+        done = subprocess.run([POSED, "detect", "--network", str(NETWORK), "--engine", "null", url],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(len(lines(done)), FRAMES, done.stderr)
+
+    def test_tracking_gives_ids_that_last_within_an_input(self):
+        found = lines(posed(self.clip, self.clip, "--track"))
+        ids = [{person["id"] for person in line["people"]} for line in found]
+        self.assertTrue(all(ids))
+        self.assertTrue(ids[0] & ids[FRAMES - 1])
+        self.assertFalse(ids[0] & ids[FRAMES])
+
+    def test_the_bundled_network_runs(self):
+        self.assertEqual(len(lines(posed(self.photo, "--height", 128, engine="auto"))), 1)
+
+
+class Outputs(Scratch):
+    def test_jsonl_to_a_file(self):
+        done = posed(self.clip, "--output", self.out / "poses.jsonl")
+        self.assertEqual(done.stdout, "")
+        self.assertEqual((self.out / "poses.jsonl").read_text(), posed(self.clip).stdout)
+
+    def test_openpose_writes_a_file_a_frame(self):
+        posed(self.clip, self.photo, "--format", "openpose", "--output", self.out / "json")
+        names = sorted(path.name for path in (self.out / "json").iterdir())
+        self.assertEqual(len(names), FRAMES + 1)
+        self.assertEqual(names[0], "clip_000000000000_keypoints.json")
+        self.assertEqual(names[-1], "photo7_keypoints.json")
+        wire = lines(posed(self.clip))[0]["people"]
+        frame = json.loads((self.out / "json" / names[0]).read_text())
+        self.assertEqual(frame["version"], 1.3)
+        self.assertEqual(len(frame["people"]), len(wire))
+        for theirs, ours in zip(frame["people"], wire):
+            self.assertEqual(theirs["person_id"], [-1])
+            flat = [value for point in ours["keypoints"] for value in point or (0, 0, 0)]
+            self.assertEqual(len(theirs["pose_keypoints_2d"]), 54)
+            for a, b in zip(theirs["pose_keypoints_2d"], flat):
+                self.assertAlmostEqual(a, b, delta=0.11)
+
+    def test_coco_results(self):
+        found = json.loads(posed(self.folder, "--format", "coco").stdout)
+        self.assertEqual(sorted({result["image_id"] for result in found}), [1, 2, 10])
+        for result in found:
+            self.assertEqual(result["category_id"], 1)
+            self.assertEqual(len(result["keypoints"]), 51)
+            self.assertTrue(0 < result["score"] <= 1)
+        self.assertEqual(json.loads(posed(self.folder, "--format", "coco", "--max-people", 1).stdout)[0], found[0])
+
+    def test_coco_ids_from_annotations(self):
+        names = {"000000000001.png": 77, "000000000002.jpg": 78}
+        file = self.out / "annotations.json"
+        file.write_text(json.dumps({"images": [{"file_name": k, "id": v} for k, v in names.items()]}))
+        done = posed(self.folder, "--format", "coco", "--annotations", file, expect=1)
+        self.assertEqual({result["image_id"] for result in json.loads(done.stdout)}, {77, 78})
+        self.assert_one_line(done, "000000000010.png", "annotations")
+
+    def test_coco_of_nothing_is_an_empty_array(self):
+        self.assertEqual(json.loads(posed(self.photo, "--format", "coco", "--min-score", 1).stdout), [])
+
+    def test_a_drawn_picture_has_the_pictures_size(self):
+        posed(self.photo, "--draw", self.out / "drawn.png", "--format", "none")
+        head = (self.out / "drawn.png").read_bytes()[:24]
+        self.assertEqual(head[1:4], b"PNG")
+        self.assertEqual(struct.unpack(">II", head[16:24]), (320, 180))
+
+    def test_a_drawn_folder_keeps_names(self):
+        posed(self.folder, "--draw", f"{self.out}/new/", "--format", "none")
+        self.assertEqual(sorted(path.name for path in (self.out / "new").iterdir()),
+                         ["000000000001.png", "000000000002.png", "000000000010.png"])
+
+    def test_a_drawn_video_can_be_read_again(self):
+        posed(self.clip, "--draw", self.out / "drawn.mp4", "--format", "none")
+        self.assertEqual(len(lines(posed(self.out / "drawn.mp4"))), FRAMES)
+
+
+class Terminal(Scratch):
+    def run_on_terminal(self, *args):
+        parent, child = pty.openpty()
+        command = [POSED, "detect", "--network", str(NETWORK), "--engine", "null", *map(str, args)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=child)
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                part = os.read(parent, 4096)
+            except OSError:  # the terminal's other end is closed
+                break
+            shown += part
+        os.close(parent)
+        self.assertEqual(process.wait(timeout=60), 0)
+        return shown.decode()
+
+    def test_progress_is_shown_on_a_terminal_and_wiped(self):
+        shown = self.run_on_terminal(PATTERN.format(400))
+        self.assertIn("/400", shown)
+        self.assertIn("/s", shown)
+        self.assertTrue(shown.endswith("\r\x1b[K"), repr(shown[-40:]))
+
+    def test_quiet_is_quiet(self):
+        self.assertEqual(self.run_on_terminal(PATTERN.format(400), "--quiet"), "")
+
+    def test_a_pipe_sees_nothing_on_stderr(self):
+        self.assertEqual(posed(PATTERN.format(400)).stderr, "")
+
+    def test_an_interrupt_leaves_a_whole_file(self):
+        drawn = self.out / "drawn.mp4"
+        process = subprocess.Popen([POSED, "detect", "--network", str(NETWORK), "--engine", "null", "--draw", str(drawn),
+                                    PATTERN.format(1000000)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(20):
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, said = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        frames = 20 + len(rest.splitlines())
+        self.assertEqual(said, f"posed detect: interrupted after {frames} frames\n")
+        self.assertEqual(len(lines(posed(drawn))), frames)
+
+
+class BadInput(Scratch):
+    def test_a_missing_file(self):
+        self.assert_one_line(posed("/nonexistent.mp4", expect=1), "/nonexistent.mp4", "no such file")
+
+    def test_the_other_inputs_are_done_all_the_same(self):
+        done = posed("/nonexistent.mp4", self.photo, expect=1)
+        self.assertEqual(len(lines(done)), 1)
+        self.assert_one_line(done, "/nonexistent.mp4")
+
+    def test_a_picture_that_is_text(self):
+        (self.out / "text.jpg").write_text("this is not a picture\n" * 20)
+        self.assert_one_line(posed(self.out / "text.jpg", expect=1), "text.jpg", "text")
+
+    def test_a_bad_picture_among_good_ones(self):
+        for name in ("a.png", "c.png"):
+            (self.out / name).write_bytes(self.photo.read_bytes())
+        (self.out / "b.png").write_text("this is not a picture\n" * 20)
+        done = posed(self.out, expect=1)
+        self.assertEqual([pathlib.Path(line["file"]).name for line in lines(done)], ["a.png", "c.png"])
+        self.assert_one_line(done, "b.png")
+
+    def test_an_empty_file_and_an_empty_folder(self):
+        (self.out / "empty.mp4").touch()
+        self.assert_one_line(posed(self.out / "empty.mp4", expect=1), "empty.mp4")
+        (self.out / "none").mkdir()
+        self.assert_one_line(posed(self.out / "none", expect=1), "none")
+
+    def test_a_clip_cut_in_half_gives_what_is_there(self):
+        whole = self.out / "whole.mp4"
+        posed(PATTERN.format(200), "--draw", whole, "--format", "none")
+        # Fragments can be cut anywhere; an MP4 has its index at one end.
+        stream = self.out / "whole.mkv"
+        if subprocess.run(["ffmpeg", "-v", "error", "-i", whole, "-c", "copy", stream]).returncode:
+            self.skipTest("no ffmpeg")
+        data = stream.read_bytes()
+        cut = self.out / "cut.mkv"
+        cut.write_bytes(data[:len(data) // 2])
+        done = posed(cut, expect=1)
+        self.assertTrue(20 < len(lines(done)) < 200, len(lines(done)))
+        self.assert_one_line(done, "cut.mkv", "cut off")
+
+    def test_networks_that_are_not_there_or_not_networks(self):
+        (self.out / "lie.onnx").write_text("not a network")
+        for network, words in ((self.out / "gone.onnx", "gone.onnx"), (self.out / "lie.onnx", "lie.onnx")):
+            self.assert_one_line(posed(self.photo, "--network", network, expect=1), words)
+
+    def test_a_truncated_network(self):
+        (self.out / "half.onnx").write_bytes(NETWORK.read_bytes()[:1000000])
+        self.assert_one_line(posed(self.photo, "--network", self.out / "half.onnx", expect=1), "half.onnx")
+
+    def test_outputs_that_cannot_be_written(self):
+        self.assert_one_line(posed(self.photo, "--output", "/nonexistent/x", expect=1), "/nonexistent/x")
+        self.assert_one_line(posed(self.photo, "--output", "/dev/full", expect=1), "No space left")
+        self.assert_one_line(posed(self.photo, "--draw", "/nonexistent/x.png", "--format", "none", expect=1), "/nonexistent")
+        self.assert_one_line(posed(self.photo, "--draw", self.out / "x.doc", "--format", "none", expect=1), "x.doc")
+
+    def test_wrong_usage(self):
+        for args, word in (((), "no INPUT"), (("--hight", "3", "x"), "--hight"), (("x", "--height"), "--height"),
+                           (("x", "--height", "0"), "--height is '0'"), (("x", "--batch", "33"), "1 to 32"),
+                           (("x", "--format", "xml"), "'xml'"), (("x", "--format", "openpose"), "--output DIR"),
+                           (("x", "--min-score", "2"), "--min-score"), (("x", "--engine", "abacus"), "abacus"),
+                           (("x", "--precision", "int3"), "int3")):
+            done = posed(*args, expect=2)
+            self.assert_one_line(done, word, "--help")
+
+    def test_help_has_an_example(self):
+        done = subprocess.run([POSED, "detect", "--help"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("Example: posed detect", done.stdout)
+        for option in ("--network", "--engine", "--height", "--format", "--draw", "--track", "--min-score"):
+            self.assertIn(option, done.stdout)
+
+
+class RealClips(unittest.TestCase):
+    @unittest.skipUnless((SHARED / "media").is_dir(), f"no clips in {SHARED}")
+    def test_half_of_a_real_clip(self):
+        with tempfile.TemporaryDirectory(prefix="posed-detect-") as folder:
+            for name, share in (("exercise.avi", 0.4), ("demo_skeleton.mp4", 0.5)):
+                data = (SHARED / "media" / name).read_bytes()
+                cut = pathlib.Path(folder, name)
+                cut.write_bytes(data[:int(len(data) * share)])
+                done = posed(cut, "--height", "64", expect=1)
+                self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+                self.assertIn(name, done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
