@@ -7,9 +7,10 @@
 #include <libavcodec/codec_id.h>
 #include <libavutil/frame.h>
 #include <libavutil/hwcontext.h>
-#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
+
+#include "decode/av.h"
 
 void pd_converter_finish(struct pd_converter *converter)
 {
@@ -43,10 +44,10 @@ static bool direct_layout(enum AVPixelFormat format, struct layout *ret_layout)
         return true;
     }
     case AV_PIX_FMT_NV12:
-        *ret_layout = (struct layout){PD_PIX_NV12, 1, 1, false};
+        *ret_layout = (struct layout){PD_PIX_NV12, 0, 0, false};
         return true;
     case AV_PIX_FMT_P010LE:
-        *ret_layout = (struct layout){PD_PIX_P010, 1, 1, false};
+        *ret_layout = (struct layout){PD_PIX_P010, 0, 0, false};
         return true;
     case AV_PIX_FMT_RGB24:
         *ret_layout = (struct layout){PD_PIX_RGB24, 0, 0, false};
@@ -72,16 +73,18 @@ static enum AVPixelFormat planar_yuv(int shift_x, int shift_y)
     return by_shift[PD_CLAMP(shift_x, 0, 2)][PD_CLAMP(shift_y, 0, 2)];
 }
 
-/* The format of ours that keeps what the network can use of @format: colour model and chroma subsampling. */
+/* The format of ours that keeps what the network can use of @format: colour model and chroma subsampling. RGBA, which
+ * is not ours, is where everything with transparency goes first. */
 static enum AVPixelFormat nearest_format(enum AVPixelFormat format)
 {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(format);
     if (!d || !sws_isSupportedInput(format))
         return AV_PIX_FMT_NONE;
-    int colours = d->nb_components - ((d->flags & AV_PIX_FMT_FLAG_ALPHA) ? 1 : 0);
-    if ((d->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_BAYER)))
+    if (d->flags & (AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL))
+        return AV_PIX_FMT_RGBA;
+    if (d->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_BAYER))
         return AV_PIX_FMT_RGB24;
-    if (colours < 3)
+    if (d->nb_components < 3)
         return AV_PIX_FMT_GRAY8;
     return planar_yuv(d->log2_chroma_w, d->log2_chroma_h);
 }
@@ -186,27 +189,70 @@ static struct pd_frame *copy_upright(const AVFrame *av, const struct layout *lay
     return f;
 }
 
-static struct pd_frame *convert(struct pd_converter *c, const AVFrame *av)
+static int sws_space(enum pd_matrix matrix)
 {
-    enum AVPixelFormat to = nearest_format(av->format);
-    struct layout layout;
-    if (to == AV_PIX_FMT_NONE || !direct_layout(to, &layout))
-        return NULL;
-    /* Nearest point: only depth and packing change here, never the size. ACCURATE_RND costs little and keeps grey grey. */
+    return matrix == PD_MATRIX_BT709 ? SWS_CS_ITU709 : matrix == PD_MATRIX_BT2020 ? SWS_CS_BT2020 : SWS_CS_ITU601;
+}
+
+/* Nearest point: only depth, packing or colour model change here, never the size. */
+static bool repack(struct pd_converter *c, const AVFrame *av, enum pd_matrix matrix, enum AVPixelFormat to,
+                   uint8_t *const planes[4], const int strides[4])
+{
     c->sws = sws_getCachedContext(c->sws, av->width, av->height, av->format, av->width, av->height, to,
                                   SWS_POINT | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, NULL, NULL, NULL);
     if (!c->sws)
-        return NULL;
-    /* The same range on both sides: values are repacked, their meaning stays what the frame says. */
-    const int *table = sws_getCoefficients(SWS_CS_DEFAULT);
+        return false;
+    /* Between YUV formats the same range on both sides: values are repacked, their meaning stays what the frame says. */
+    const int *table = sws_getCoefficients(sws_space(matrix));
     int full = av->color_range == AVCOL_RANGE_JPEG;
-    sws_setColorspaceDetails(c->sws, table, full, table, full, 0, 1 << 16, 1 << 16);
+    sws_setColorspaceDetails(c->sws, table, full, table, to == AV_PIX_FMT_RGBA ? 1 : full, 0, 1 << 16, 1 << 16);
+    return sws_scale(c->sws, (const uint8_t *const *)av->data, av->linesize, 0, av->height, planes, strides) ==
+           av->height;
+}
+
+/* Over black: the colour under a transparent pixel is often garbage that no viewer shows. */
+static void blend(struct pd_frame *rgb, const uint8_t *rgba, int stride)
+{
+    for (int y = 0; y < rgb->height; y++) {
+        const uint8_t *in = rgba + (ptrdiff_t)y * stride;
+        uint8_t *out = (uint8_t *)rgb->plane[0] + (ptrdiff_t)y * rgb->stride[0];
+        for (int x = 0; x < rgb->width; x++, in += 4, out += 3)
+            for (int i = 0; i < 3; i++)
+                out[i] = (uint8_t)((in[i] * in[3] + 127) / 255);
+    }
+}
+
+static struct pd_frame *convert_alpha(struct pd_converter *c, const AVFrame *av, enum pd_matrix matrix)
+{
+    size_t size;
+    int stride = (av->width * 4 + 63) & ~63;
+    if (pd_mul_overflows((size_t)stride, (size_t)av->height, &size) || size > PD_AV_ALLOC_MAX)
+        return NULL;
+    PD_CLEANUP(pd_freep) uint8_t *rgba = pd_alloc_aligned(size + 64);
+    struct pd_frame *f = rgba ? pd_frame_alloc(PD_PIX_RGB24, av->width, av->height, 0, 0) : NULL;
+    if (!f)
+        return NULL;
+    if (repack(c, av, matrix, AV_PIX_FMT_RGBA, (uint8_t *const[4]){rgba}, (const int[4]){stride}))
+        blend(f, rgba, stride);
+    else
+        pd_frame_unref(&f);
+    return f;
+}
+
+static struct pd_frame *convert(struct pd_converter *c, const AVFrame *av, enum pd_matrix matrix)
+{
+    enum AVPixelFormat to = nearest_format(av->format);
+    struct layout layout;
+    if (to == AV_PIX_FMT_RGBA)
+        return convert_alpha(c, av, matrix);
+    if (to == AV_PIX_FMT_NONE || !direct_layout(to, &layout))
+        return NULL;
     struct pd_frame *f = pd_frame_alloc(layout.format, av->width, av->height, layout.shift_x, layout.shift_y);
     if (!f)
         return NULL;
-    uint8_t *planes[4] = {(uint8_t *)f->plane[0], (uint8_t *)f->plane[1], (uint8_t *)f->plane[2], NULL};
+    uint8_t *const planes[4] = {(uint8_t *)f->plane[0], (uint8_t *)f->plane[1], (uint8_t *)f->plane[2], NULL};
     const int strides[4] = {f->stride[0], f->stride[1], f->stride[2], 0};
-    if (sws_scale(c->sws, (const uint8_t *const *)av->data, av->linesize, 0, av->height, planes, strides) != av->height)
+    if (!repack(c, av, matrix, to, planes, strides))
         pd_frame_unref(&f);
     return f;
 }
@@ -239,12 +285,13 @@ int pd_avframe_to_frame(struct pd_converter *converter, const AVFrame *av, int c
     if (av->width < 1 || av->height < 1 || av->width > PD_FRAME_SIDE_MAX || av->height > PD_FRAME_SIDE_MAX)
         return pd_err_set(err, -E2BIG, "a picture of %dx%d; 1x1 to %dx%d can be read", av->width, av->height,
                           PD_FRAME_SIDE_MAX, PD_FRAME_SIDE_MAX);
+    enum pd_matrix matrix = matrix_of(av, codec_id);
     struct layout layout = {.format = PD_PIX_YUV};
     struct pd_frame *f;
     if (av->format == AV_PIX_FMT_CUDA)
         f = view_cuda(av, &layout);
     else if (!direct_layout(av->format, &layout))
-        f = convert(converter, av);
+        f = convert(converter, av, matrix);
     else if (bottom_up(av, layout.format))
         f = copy_upright(av, &layout);
     else
@@ -252,7 +299,7 @@ int pd_avframe_to_frame(struct pd_converter *converter, const AVFrame *av, int c
     if (!f)
         return pd_err_set(err, -ENOTSUP, "cannot convert pixel format %s of %dx%d", format_name, av->width, av->height);
     f->range = range_of(av, f->format, layout.jpeg_range, codec_id);
-    f->matrix = matrix_of(av, codec_id);
+    f->matrix = matrix;
     *ret_frame = f;
     return 0;
 }

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * AVFrame to struct pd_frame: a view of the same memory where the pixel format is one of ours, else a converted copy
- * with the same chroma subsampling, 8 bits, and no alpha. One converter a thread.
+ * with the same chroma subsampling, 8 bits, and transparency blended over black (as RGB). One converter a thread.
  */
 #include "core/err.h"
 #include "core/frame.h"
@@ -11,7 +11,7 @@ struct AVFrame;
 struct SwsContext;
 
 struct pd_converter {
-    struct SwsContext *sws;
+    struct SwsContext *sws; /* for the last size and formats */
 };
 
 void pd_converter_finish(struct pd_converter *converter);

@@ -28,27 +28,56 @@ int clip_number(const struct pd_frame *f)
     return y < 16 || n > 23 || abs(clip_luma(n) - y) > 4 ? -1 : n;
 }
 
-static void fill(AVFrame *f, int n)
+/* Component @c of every pixel is @value of 255, and @dark inside the top left quarter. */
+static void fill_component(AVFrame *f, const AVPixFmtDescriptor *d, int c, int value, int dark)
+{
+    int depth = d->comp[c].depth;
+    bool chroma = !(d->flags & AV_PIX_FMT_FLAG_RGB) && (c == 1 || c == 2);
+    int w = chroma ? AV_CEIL_RSHIFT(f->width, d->log2_chroma_w) : f->width;
+    int h = chroma ? AV_CEIL_RSHIFT(f->height, d->log2_chroma_h) : f->height;
+    uint16_t *line = malloc((size_t)w * 2);
+    for (int y = 0; y < h; y++) {
+        for (int x = 0; x < w; x++) {
+            int v = y < h / 2 && x < w / 2 ? dark : value;
+            line[x] = (uint16_t)(depth >= 8 ? v << (depth - 8) : v >> (8 - depth));
+        }
+        av_write_image_line(line, f->data, f->linesize, d, 0, y, c, w);
+    }
+    free(line);
+}
+
+static void fill(AVFrame *f, int n, const struct clip *clip)
 {
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(f->format);
-    int rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0, luma = clip_luma(n);
+    bool rgb = d->flags & AV_PIX_FMT_FLAG_RGB, alpha = d->flags & AV_PIX_FMT_FLAG_ALPHA;
     for (int i = 0; i < 4 && f->buf[i]; i++)
         memset(f->buf[i]->data, 0, f->buf[i]->size); /* av_write_image_line ors its bits in */
     for (int c = 0; c < d->nb_components; c++) {
-        int depth = d->comp[c].depth;
-        int value = (c == 0 || rgb || d->nb_components < 3 ? luma : 128) << (depth - 8);
-        if (c == 3 || (c == 1 && d->nb_components == 2))
-            value = (1 << depth) - 1; /* alpha: opaque */
-        int chroma = !rgb && (c == 1 || c == 2);
-        int w = chroma ? AV_CEIL_RSHIFT(f->width, d->log2_chroma_w) : f->width;
-        int h = chroma ? AV_CEIL_RSHIFT(f->height, d->log2_chroma_h) : f->height;
-        uint16_t *line = malloc((size_t)w * 2);
-        for (int x = 0; x < w; x++)
-            line[x] = (uint16_t)value;
-        for (int y = 0; y < h; y++)
-            av_write_image_line(line, f->data, f->linesize, d, 0, y, c, w);
-        free(line);
+        int luma = clip_luma(n), value = luma;
+        if (c == 1)
+            value = clip->u ? clip->u : rgb ? luma : 128;
+        else if (c == 2)
+            value = clip->v ? clip->v : rgb ? luma : 128;
+        if (alpha && c == d->nb_components - 1)
+            fill_component(f, d, c, clip->transparent ? 0 : 255, clip->transparent ? 0 : 255);
+        else
+            fill_component(f, d, c, value, value - (clip->mark && (rgb || c == 0) ? 9 : 0));
     }
+}
+
+AVFrame *clip_frame(const struct clip *clip, int n)
+{
+    AVFrame *f = av_frame_alloc();
+    f->format = av_get_pix_fmt(clip->pix_fmt);
+    f->width = clip->width;
+    f->height = clip->height;
+    f->color_range = clip->color_range;
+    f->colorspace = clip->color_space ? clip->color_space : AVCOL_SPC_UNSPECIFIED;
+    if (f->format == AV_PIX_FMT_NONE || av_frame_get_buffer(f, 0) < 0)
+        av_frame_free(&f);
+    else
+        fill(f, n, clip);
+    return f;
 }
 
 struct output {
@@ -88,6 +117,8 @@ static int encode(struct output *o, const struct clip *clip, int width, int heig
     o->enc->gop_size = clip->gop ? clip->gop : 10;
     o->enc->strict_std_compliance = FF_COMPLIANCE_UNOFFICIAL;
     o->enc->thread_count = 1;
+    o->enc->color_range = clip->color_range;
+    o->enc->colorspace = clip->color_space ? clip->color_space : AVCOL_SPC_UNSPECIFIED;
     if (o->fmt->oformat->flags & AVFMT_GLOBALHEADER)
         o->enc->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
     AVDictionary *opts = NULL;
@@ -104,17 +135,15 @@ static int encode(struct output *o, const struct clip *clip, int width, int heig
         o->st->avg_frame_rate = o->enc->framerate;
         if (clip->rotate)
             av_display_rotation_set((int32_t *)av_stream_new_side_data(o->st, AV_PKT_DATA_DISPLAYMATRIX, 36),
-                                    atoi(clip->rotate));
+                                    clip->rotate);
         if ((r = avformat_write_header(o->fmt, NULL)) < 0)
             return r;
     }
     for (int i = 0; i < frames && r >= 0; i++) {
-        AVFrame *f = av_frame_alloc();
-        f->format = o->enc->pix_fmt;
-        f->width = width;
-        f->height = height;
-        av_frame_get_buffer(f, 0);
-        fill(f, clip->first + (int)o->next);
+        struct clip picture = *clip;
+        picture.width = width;
+        picture.height = height;
+        AVFrame *f = clip_frame(&picture, clip->first + (int)o->next);
         f->pts = o->next++;
         r = avcodec_send_frame(o->enc, f);
         av_frame_free(&f);

@@ -1,5 +1,6 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0 - small clips and pictures made with libav for the tests of decode/. */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/frame.h"
@@ -12,14 +13,20 @@ struct clip {
     int width, height, fps, frames, gop;
     int first;             /* number of the first frame */
     const char *options;   /* "key=value:..." for the encoder, or NULL */
-    const char *rotate;    /* unused when NULL; degrees of the display matrix */
+    int rotate;            /* degrees clockwise that a player turns the picture by */
+    int u, v;              /* chroma; of RGB formats green and blue as they are. 0: 128, or grey */
+    int color_range, color_space; /* enum AVColorRange, AVColorSpace; 0, 0: what the encoder does */
+    bool transparent;      /* wholly, in formats with alpha */
+    bool mark;             /* the top left quarter is darker by 9, for telling directions */
     int tail_width, tail_height, tail_frames; /* raw streams: go on with another size */
 };
 
-/* Frame n of a clip is of one colour whose luma is clip_luma(n), chroma neutral. Returns 0, or -ENOTSUP when this
+/* Frame n of a clip is of one colour whose luma (or red) is clip_luma(n). Returns 0, or -ENOTSUP when this
  * FFmpeg lacks the encoder. */
 int clip_write(const struct clip *clip);
 int clip_luma(int n);
+/* Frame n as libav holds it; the caller frees it. NULL: this FFmpeg does not know the pixel format. */
+struct AVFrame *clip_frame(const struct clip *clip, int n);
 /* Which frame of a clip this is, by its middle; -1: none. */
 int clip_number(const struct pd_frame *frame);
 
