@@ -8,6 +8,7 @@
 static const struct pd_command *const commands[] = {
     &pd_cmd_check,
     &pd_cmd_detect,
+    &pd_cmd_model,
     NULL,
 };
 
