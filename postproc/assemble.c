@@ -7,6 +7,8 @@
 #include "postproc/post_internal.h"
 
 
+#define SMALL_PERSON 64.0f /* network input pixels; a person of this extent is worth half of a very large one */
+
 /* Move everything of @from into @to. */
 static void merge(struct pd_post *post, int to, int from)
 {
@@ -78,21 +80,33 @@ static float unit(float v)
     return v > 0.0f ? PD_MIN(v, 1.0f) : 0.0f;
 }
 
-/* @p's keypoints and score from what @m holds. */
+/* @p's keypoints and score from what @m holds. The score is how much of the person is certain, the mean of its peaks
+ * and limbs, times how well a person of this size can be placed: a keypoint's error is a share of a map sample, whatever
+ * the size, so a small person's keypoints are off by more of that person. */
 static void finish_person(const struct pd_post *post, const struct pd_candidates *cand, const struct pd_making *m,
                           struct pd_person *p)
 {
-    float sum = 0.0f;
+    float sum = 0.0f, x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY;
     memset(p, 0, sizeof(*p));
     for (int k = 0; k < post->skeleton->n_keypoints; k++) {
         if (m->peak[k] < 0)
             continue;
         const struct pd_peak *peak = &cand->peaks[k][m->peak[k]];
-        p->keypoints[k] = (struct pd_keypoint){peak->x, peak->y, unit(peak->score)};
-        p->n_found += p->keypoints[k].score > 0.0f;
-        sum += p->keypoints[k].score;
+        struct pd_keypoint kp = {peak->x, peak->y, unit(peak->score)};
+        if (!(kp.score > 0.0f) || !isfinite(kp.x) || !isfinite(kp.y))
+            continue;
+        p->keypoints[k] = kp;
+        p->n_found++;
+        sum += kp.score;
+        x0 = fminf(x0, kp.x);
+        y0 = fminf(y0, kp.y);
+        x1 = fmaxf(x1, kp.x);
+        y1 = fmaxf(y1, kp.y);
     }
-    p->score = unit(sum / (float)post->skeleton->n_keypoints);
+    if (p->n_found == 0)
+        return;
+    float size = fmaxf(x1 - x0, y1 - y0);
+    p->score = unit(0.5f * (sum + m->limb_sum) / (float)p->n_found * (size / (size + SMALL_PERSON)));
 }
 
 /* Put @p in its place, best score first, equal ones in the order they came. */
@@ -140,7 +154,7 @@ int pd_post_assemble(struct pd_post *post, const struct pd_candidates *cand, con
         if (post->making[i].n_found == 0)
             continue;
         finish_person(post, cand, &post->making[i], &p);
-        if (p.n_found >= params->min_keypoints && p.score >= params->min_score)
+        if (p.n_found >= PD_MAX(params->min_keypoints, 1) && p.score >= params->min_score)
             report(ret_people, &p, max_people);
     }
     return 0;

@@ -7,6 +7,11 @@
 #include "postproc/post_internal.h"
 
 
+#define LINE_SAMPLES 10    /* ends included; a number that grows with the limb measured no better */
+#define MIN_LENGTH 1e-3f   /* map samples: below, a limb has no direction */
+#define MAX_LENGTH 1e6f    /* peaks that a device handed over may be anywhere */
+#define PEAK_WEIGHT 0.25f  /* of a peak's confidence in the order of matching: half of the two peaks' mean */
+
 struct field { /* the PAF of one limb */
     const float *x, *y;
     int w, h;
@@ -33,9 +38,25 @@ static inline uint32_t sort_key(float v)
     return u & 0x80000000u ? ~u : u | 0x80000000u;
 }
 
-/* Best first; equal ones stay in their order. Radix sort, because this must neither allocate nor go quadratic. */
+static void insertion_sort(struct pd_pair *pairs, int n)
+{
+    for (int i = 1; i < n; i++) {
+        struct pd_pair p = pairs[i];
+        int j = i;
+        for (; j > 0 && pairs[j - 1].key < p.key; j--)
+            pairs[j] = pairs[j - 1];
+        pairs[j] = p;
+    }
+}
+
+/* Best first; equal ones stay in their order. Many are radix sorted, because this must neither allocate nor go
+ * quadratic. Returns where they are: @pairs or @spare. */
 static struct pd_pair *sort_pairs(struct pd_pair *pairs, struct pd_pair *spare, int n)
 {
+    if (n <= 64) {
+        insertion_sort(pairs, n);
+        return pairs;
+    }
     for (int shift = 0; shift < 32; shift += 8) {
         int start[256] = {0}, sum = 0;
         for (int i = 0; i < n; i++)
@@ -55,39 +76,29 @@ static struct pd_pair *sort_pairs(struct pd_pair *pairs, struct pd_pair *spare, 
 }
 
 struct line_params {
-    float threshold, fraction, half_height;
+    float threshold, half_height;
+    int misses_allowed;
 };
 
-/* The line integral of eq. 11 between two peaks in map samples; false when the pair is no limb. */
+/* The line integral of eq. 11 between two peaks in map samples; false when the pair is no limb. A pair that misses too
+ * often is given up at once: most pairs of a crowd are of two different people, and end here after a few samples. */
 static bool score_pair(const struct field *f, float ax, float ay, float bx, float by, const struct line_params *lp,
                        float *ret_score)
 {
-    float dx = bx - ax, dy = by - ay, len = sqrtf(dx * dx + dy * dy);
-    if (!(len < 1e6f))
+    float dx = bx - ax, dy = by - ay, len = sqrtf(dx * dx + dy * dy), sum = 0.0f;
+    if (!(len >= MIN_LENGTH && len <= MAX_LENGTH))
         return false;
-    if (len < 1e-3f)
-        return false;
-    int n = 10;
-    float ux = dx / len, uy = dy / len, sum = 0.0f;
-    int hits = 0, misses = 0, misses_allowed = n - (int)ceilf(lp->fraction * (float)n - 1e-4f);
-    float hsum = 0;
-    for (int i = 0; i < n; i++) {
-        float t = n > 1 ? (float)i / (float)(n - 1) : 0.5f, px, py;
+    float ux = dx / len, uy = dy / len;
+    for (int i = 0, misses = 0; i < LINE_SAMPLES; i++) {
+        float t = (float)i * (1.0f / (LINE_SAMPLES - 1)), px, py;
         field_at(f, ax + t * dx, ay + t * dy, &px, &py);
         float along = px * ux + py * uy;
-        if (along >= lp->threshold && along <= PD_VALUE_MAX) {
-            hits++; hsum += along;
-        } else if (along > PD_VALUE_MAX) {
-            along = PD_VALUE_MAX; hits++;
-        } else if (++misses > misses_allowed) {
+        if (!(along >= lp->threshold) && ++misses > lp->misses_allowed)
             return false;
-        }
-        sum += along > -PD_VALUE_MAX ? along : -PD_VALUE_MAX;
+        sum += along > -PD_VALUE_MAX ? PD_MIN(along, PD_VALUE_MAX) : -PD_VALUE_MAX; /* NaN is the lowest */
     }
-    float score = sum / (float)n;
-    score += PD_MIN(lp->half_height / len - 1.0f, 0.0f);
-    *ret_score = score;
-    return score > 0.0f;
+    *ret_score = sum * (1.0f / LINE_SAMPLES) + PD_MIN(lp->half_height / len - 1.0f, 0.0f);
+    return *ret_score > 0.0f;
 }
 
 static int collect_pairs(const struct pd_maps *maps, const struct field *f, const struct pd_candidates *cand,
@@ -97,21 +108,23 @@ static int collect_pairs(const struct pd_maps *maps, const struct field *f, cons
     float scale = 1.0f / maps->stride, off = maps->offset;
     int n = 0;
     for (int a = 0; a < cand->n_peaks[limb->a]; a++) {
+        float ax = (pa[a].x - off) * scale, ay = (pa[a].y - off) * scale;
         for (int b = 0; b < cand->n_peaks[limb->b]; b++) {
             float score;
-            if (!score_pair(f, (pa[a].x - off) * scale, (pa[a].y - off) * scale, (pb[b].x - off) * scale,
-                            (pb[b].y - off) * scale, lp, &score))
+            if (!score_pair(f, ax, ay, (pb[b].x - off) * scale, (pb[b].y - off) * scale, lp, &score))
                 continue;
-            float rank = score;
+            float rank = score + PEAK_WEIGHT * (pa[a].score + pb[b].score);
             pairs[n++] = (struct pd_pair){sort_key(rank), (uint16_t)a, (uint16_t)b, score};
         }
     }
     return n;
 }
 
-/* Greedy bipartite matching: the best pair whose peaks are both free, again and again. */
-static void match_pairs(const struct pd_pair *pairs, int n, struct pd_connection *connections, int *ret_n,
-                        uint32_t *capped)
+/* Connections of one limb share no peak, so there is always room; what a cap lets go are peaks. */
+_Static_assert(PD_CONNECTIONS_MAX >= PD_PEAKS_MAX, "every peak of a limb may be connected");
+
+/* Greedy bipartite matching: the best pair whose peaks are both free, again and again. Returns how many. */
+static int match_pairs(const struct pd_pair *pairs, int n, struct pd_connection *connections)
 {
     bool a_taken[PD_PEAKS_MAX] = {false}, b_taken[PD_PEAKS_MAX] = {false};
     int found = 0;
@@ -119,12 +132,17 @@ static void match_pairs(const struct pd_pair *pairs, int n, struct pd_connection
         if (a_taken[pairs[i].a] || b_taken[pairs[i].b])
             continue;
         a_taken[pairs[i].a] = b_taken[pairs[i].b] = true;
-        if (found == PD_CONNECTIONS_MAX)
-            (*capped)++;
-        else
-            connections[found++] = (struct pd_connection){pairs[i].a, pairs[i].b, pairs[i].score};
+        connections[found++] = (struct pd_connection){pairs[i].a, pairs[i].b, pairs[i].score};
     }
-    *ret_n = found;
+    return found;
+}
+
+/* The least whole number of samples that is the share @fraction of them; the small term takes back what rounding of a
+ * fraction like 0.7 adds. */
+static int hits_needed(float fraction)
+{
+    fraction = fraction >= 0.0f ? PD_MIN(fraction, 1.0f) : 0.0f;
+    return (int)ceilf(fraction * LINE_SAMPLES - 1e-3f);
 }
 
 int pd_post_score_limbs(struct pd_post *post, const struct pd_maps *maps, const struct pd_post_params *params,
@@ -133,15 +151,23 @@ int pd_post_score_limbs(struct pd_post *post, const struct pd_maps *maps, const 
     int r = pd_post_check(post, maps);
     if (r < 0)
         return r;
+    for (int k = 0; k < post->skeleton->n_keypoints; k++) {
+        if (cand->n_peaks[k] < 0 || cand->n_peaks[k] > PD_PEAKS_MAX)
+            return -EINVAL;
+    }
     size_t plane = (size_t)maps->w * (size_t)maps->h;
-    struct line_params lp = {params->limb_threshold, params->limb_fraction, 0.5f * (float)maps->h};
+    struct line_params lp = {
+        .threshold = params->limb_threshold,
+        .half_height = 0.5f * (float)maps->h,
+        .misses_allowed = LINE_SAMPLES - hits_needed(params->limb_fraction),
+    };
     cand->capped_connections = 0;
     for (int l = 0; l < post->skeleton->n_limbs; l++) {
         const struct pd_limb *limb = &post->limbs[l];
         struct field f = {maps->paf + limb->paf_x * plane, maps->paf + limb->paf_y * plane, maps->w, maps->h};
         int n = collect_pairs(maps, &f, cand, limb, &lp, post->pairs);
         struct pd_pair *sorted = sort_pairs(post->pairs, post->pairs_spare, n);
-        match_pairs(sorted, n, cand->connections[l], &cand->n_connections[l], &cand->capped_connections);
+        cand->n_connections[l] = match_pairs(sorted, n, cand->connections[l]);
     }
     return 0;
 }

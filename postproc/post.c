@@ -9,14 +9,15 @@
 
 #define MAP_SIDE_MAX 4096
 
+/* Chosen on labelled pictures with two networks at several sizes: docs/performance.md, "Decoding". */
 struct pd_post_params pd_post_defaults(void)
 {
     return (struct pd_post_params){
-        .peak_threshold = 0.1f,
-        .limb_threshold = 0.05f,
+        .peak_threshold = 0.06f,
+        .limb_threshold = 0.03f,
         .limb_fraction = 0.8f,
-        .min_keypoints = 4,
-        .min_score = 0.1f,
+        .min_keypoints = 3,
+        .min_score = 0.05f,
         .max_people = PD_PEOPLE_MAX,
     };
 }

@@ -3,7 +3,8 @@
  *
  * From maps to people, in three steps that can be used alone (a GPU engine does the first two on the device):
  *   peaks       local maxima of each confidence map, refined below a map sample       (arXiv 1812.08008, 3.1, 3.2)
- *   limbs       line integral of the PAF between peak pairs, greedy matching per limb  (ibid. 3.2, 3.3, eq. 10-12)
+ *   limbs       line integral of the PAF between peak pairs, greedy matching per limb  (ibid. 3.2, 3.3, eq. 10-12);
+ *               pairs are matched in the order of their score plus half the mean of their peaks' confidences
  *   assembly    limbs that share a keypoint become people                              (ibid. 3.3)
  * Pure functions on arrays with a scratch object: no I/O, no threads, no allocation after create. Input values may be
  * anything, NaN and infinities included; time and memory are bounded by the caps in pose.h, and what a cap let go is
