@@ -48,6 +48,13 @@ static void set_threads(AVCodecContext *avctx, const struct pd_decoder_params *p
     }
 }
 
+/* Picture decoders that fill what is missing with grey, unless told not to. Others say so by themselves, and TIFF's
+ * strictness is about unknown tags. */
+static bool conceals(enum AVCodecID id)
+{
+    return id == AV_CODEC_ID_PNG || id == AV_CODEC_ID_APNG || id == AV_CODEC_ID_MJPEG;
+}
+
 int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
                     struct pd_err *err)
 {
@@ -66,7 +73,7 @@ int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *
     set_threads(decoder->avctx, params);
     decoder->avctx->max_pixels = PD_AV_PIXELS_MAX;
     decoder->avctx->flags |= COPY_MARK;
-    if (params->strict)
+    if (params->strict && conceals(params->par->codec_id))
         decoder->avctx->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
     decoder->wait_key = params->live;
     pd_hwaccel_attach(decoder, codec, params);

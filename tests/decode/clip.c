@@ -28,8 +28,15 @@ int clip_number(const struct pd_frame *f)
     return y < 16 || n > 23 || abs(clip_luma(n) - y) > 4 ? -1 : n;
 }
 
-/* Component @c of every pixel is @value of 255, and @dark inside the top left quarter. */
-static void fill_component(AVFrame *f, const AVPixFmtDescriptor *d, int c, int value, int dark)
+static uint32_t noise(int x, int y, int seed)
+{
+    uint32_t h = (uint32_t)x / 4 * 374761393u + (uint32_t)y / 4 * 668265263u + (uint32_t)seed * 2246822519u;
+    h = (h ^ h >> 13) * 1274126177u;
+    return h ^ h >> 16;
+}
+
+/* Component @c of every pixel is @value of 255, and @dark inside the top left quarter; or noise from @seed on. */
+static void fill_component(AVFrame *f, const AVPixFmtDescriptor *d, int c, int value, int dark, int seed)
 {
     int depth = d->comp[c].depth;
     bool chroma = !(d->flags & AV_PIX_FMT_FLAG_RGB) && (c == 1 || c == 2);
@@ -39,6 +46,8 @@ static void fill_component(AVFrame *f, const AVPixFmtDescriptor *d, int c, int v
     for (int y = 0; y < h; y++) {
         for (int x = 0; x < w; x++) {
             int v = y < h / 2 && x < w / 2 ? dark : value;
+            if (seed >= 0)
+                v = (int)(40 + noise(x, y, seed) % 150);
             line[x] = (uint16_t)(depth >= 8 ? v << (depth - 8) : v >> (8 - depth));
         }
         av_write_image_line(line, f->data, f->linesize, d, 0, y, c, w);
@@ -59,9 +68,10 @@ static void fill(AVFrame *f, int n, const struct clip *clip)
         else if (c == 2)
             value = clip->v ? clip->v : rgb ? luma : 128;
         if (alpha && c == d->nb_components - 1)
-            fill_component(f, d, c, clip->transparent ? 0 : 255, clip->transparent ? 0 : 255);
+            fill_component(f, d, c, clip->transparent ? 0 : 255, clip->transparent ? 0 : 255, -1);
         else
-            fill_component(f, d, c, value, value - (clip->mark && (rgb || c == 0) ? 9 : 0));
+            fill_component(f, d, c, value, value - (clip->mark && (rgb || c == 0) ? 9 : 0),
+                           clip->texture ? n / 2 + c * 1000 : -1);
     }
 }
 
@@ -136,7 +146,12 @@ static int encode(struct output *o, const struct clip *clip, int width, int heig
         if (clip->rotate)
             av_display_rotation_set((int32_t *)av_stream_new_side_data(o->st, AV_PKT_DATA_DISPLAYMATRIX, 36),
                                     clip->rotate);
-        if ((r = avformat_write_header(o->fmt, NULL)) < 0)
+        AVDictionary *mux = NULL;
+        if (clip->faststart)
+            av_dict_set(&mux, "movflags", "+faststart", 0);
+        r = avformat_write_header(o->fmt, &mux);
+        av_dict_free(&mux);
+        if (r < 0)
             return r;
     }
     for (int i = 0; i < frames && r >= 0; i++) {

@@ -17,6 +17,8 @@ struct clip {
     int u, v;              /* chroma; of RGB formats green and blue as they are. 0: 128, or grey */
     int color_range, color_space; /* enum AVColorRange, AVColorSpace; 0, 0: what the encoder does */
     bool transparent;      /* wholly, in formats with alpha */
+    bool texture;          /* noise instead of one colour, so that there is something to damage */
+    bool faststart;        /* MP4: the index first */
     bool mark;             /* the top left quarter is darker by 9, for telling directions */
     int tail_width, tail_height, tail_frames; /* raw streams: go on with another size */
 };
