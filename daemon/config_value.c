@@ -360,6 +360,15 @@ static int set_stream_url(const struct setting *s, const char *url)
     return keep_string(s, strdup(url));
 }
 
+/* "word://", whichever word. */
+static bool has_scheme(const char *url)
+{
+    size_t len = 0;
+    while (isalnum((unsigned char)url[len]) || (len > 0 && url[len] && strchr("+.-", url[len])))
+        len++;
+    return len > 0 && !strncmp(url + len, "://", 3);
+}
+
 static int set_url(const struct setting *s, const json_t *value)
 {
     const char *url = json_string_value(value);
@@ -378,7 +387,7 @@ static int set_url(const struct setting *s, const json_t *value)
         url += 5;
         if (!strncmp(url, "//", 2)) /* file:///path: an empty host */
             url += 2;
-    } else if (strstr(url, "://")) {
+    } else if (has_scheme(url)) {
         return wrong_at(s, value, NULL, 0, "rtsp://, rtsps://, http://, https://, file:, v4l2:, test: or a path");
     }
     return keep_string(s, pd_config_path(s->doc ? s->doc->dir : NULL, url));

@@ -24,11 +24,11 @@ def show(form, scope):
 
 
 def check(folder):
-    """Findings about the files in @folder, of the configuration alone."""
-    command = [POSED, "check", "--json", "--config", f"{folder}/posed.json"]
+    """Findings about the configuration files in @folder."""
+    command = [POSED, "check", "--files", "--json", "--config", f"{folder}/posed.json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stderr
-    return [f for f in json.loads(done.stdout)["findings"] if f["part"] == "config"]
+    return json.loads(done.stdout)["findings"]
 
 
 def main():
@@ -40,11 +40,12 @@ def main():
         keys[scope] = [k for k in schema["properties"] if k != "$schema"]
         example = json.loads(show("example", scope))
         schemas[scope].validate(example)
+        help_text, manual = show("help", scope), show("man", scope)
         assert [k for k in example if not k.startswith("//")] == keys[scope]
         for key in keys[scope]:
             assert f"// {key}" in example, f"{key} is not explained"
-            assert f"  {key}: " in show("help", scope), f"{key} is not in the help"
-            assert f"\\fB{key}\\fP" in show("man", scope), f"{key} is not in the man page"
+            assert f"  {key}: " in help_text, f"{key} is not in the help"
+            assert f"\\fB{key}\\fP" in manual, f"{key} is not in the man page"
             if "default" in schema["properties"][key]:
                 assert example[key] == schema["properties"][key]["default"], key
 
