@@ -14,6 +14,9 @@ static const struct pd_engine_ops *const engines[] = {
 #if HAVE_CUDA
     &pd_engine_cudnn,
 #endif
+#if HAVE_ONEDNN
+    &pd_engine_onednn,
+#endif
     &pd_engine_reference,
     &pd_engine_null,
 };
