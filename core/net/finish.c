@@ -1,42 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The end of lowering: layers that nobody reads go, tensors are numbered anew, weights move into one block.
+ * The end of lowering: what is left is numbered anew, stages are told apart, weights move into one block.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "core/net/lower.h"
 
-/* ---- what is needed ---- */
-
-static void mark_needed(const struct pd_lower *lw, bool *tensor_needed, bool *layer_needed)
-{
-    tensor_needed[lw->input] = tensor_needed[lw->heat] = true;
-    if (lw->paf >= 0)
-        tensor_needed[lw->paf] = true;
-    for (int i = lw->n_layers - 1; i >= 0; i--) {
-        const struct pd_layer *l = &lw->layers[i];
-        if (l->out < 0 || !tensor_needed[l->out])
-            continue;
-        layer_needed[i] = true;
-        for (int k = 0; k < l->n_in; k++)
-            tensor_needed[l->in[k]] = true;
-        if (l->residual >= 0)
-            tensor_needed[l->residual] = true;
-    }
-}
+/* ---- numbering ---- */
 
 static int compact(struct pd_lower *lw)
 {
-    bool *tensor_needed = pd_arena_alloc(lw->arena, (size_t)lw->n_tensors, sizeof(bool));
-    bool *layer_needed = pd_arena_alloc(lw->arena, (size_t)lw->n_layers, sizeof(bool));
+    int r = pd_lower_prune(lw);
     int *number = pd_arena_alloc(lw->arena, (size_t)lw->n_tensors, sizeof(int));
-    if (!tensor_needed || !layer_needed || !number)
-        return pd_lower_no_memory(lw);
-    mark_needed(lw, tensor_needed, layer_needed);
+    bool *kept = pd_arena_alloc(lw->arena, (size_t)lw->n_tensors, sizeof(bool));
+    if (r < 0 || !number || !kept)
+        return r < 0 ? r : pd_lower_no_memory(lw);
+    kept[lw->input] = true;
+    for (int i = 0; i < lw->n_layers; i++)
+        if (lw->layers[i].out >= 0)
+            kept[lw->layers[i].out] = true;
     int n = 0;
     for (int t = 0; t < lw->n_tensors; t++) {
-        if (!tensor_needed[t])
+        if (!kept[t])
             continue;
         number[t] = n;
         lw->tensors[n] = lw->tensors[t];
@@ -45,9 +31,9 @@ static int compact(struct pd_lower *lw)
     lw->n_tensors = n;
     n = 0;
     for (int i = 0; i < lw->n_layers; i++) {
-        if (!layer_needed[i])
-            continue;
         struct pd_layer l = lw->layers[i];
+        if (l.out < 0)
+            continue;
         for (int k = 0; k < l.n_in; k++)
             l.in[k] = number[l.in[k]];
         if (l.residual >= 0)

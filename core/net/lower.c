@@ -270,7 +270,11 @@ static int run_passes(struct pd_lower *lw, struct pd_net **ret_net)
     if (!r)
         r = pd_lower_meta(lw);
     if (!r)
+        r = pd_lower_prune(lw);
+    if (!r)
         r = pd_lower_swish(lw);
+    if (!r)
+        r = pd_lower_prune(lw);
     if (!r)
         r = pd_lower_fold(lw);
     if (!r)

@@ -8,7 +8,8 @@
  *   swish.c       x * sigmoid(x) and x * hardsigmoid(x), spelt out by exporters, into one activation
  *   fold.c        per-channel scales into the weights beside them, or into the input normalisation
  *   fuse.c        residual adds and activations into the layer before
- *   finish.c      drops what nobody reads, moves the weights into one block, makes the struct pd_net
+ *   uses.c        who reads what; drops what nobody reads
+ *   finish.c      numbers what is left, moves the weights into one block, makes the struct pd_net
  *   outputs.c     which outputs are the confidence maps and the part affinity fields; meta.c: the metadata
  */
 #include "core/net/net.h"
@@ -112,6 +113,9 @@ int pd_lower_swish(struct pd_lower *lw);
 int pd_lower_fold(struct pd_lower *lw);
 int pd_lower_fuse(struct pd_lower *lw);
 int pd_lower_finish(struct pd_lower *lw, struct pd_net **ret_net);
+
+/* Drops layers whose output nobody reads, and then those that only they read. */
+int pd_lower_prune(struct pd_lower *lw);
 
 /* How often each tensor is read (the network's outputs count as readers), and the last layer that reads it. Layers
  * whose out is -1 are gone. */
