@@ -20,7 +20,7 @@ void camera_demo(struct camera *c, int index, int width, int height)
         float fov;
     } views[DEMO_CAMERAS] = {
         {{1.5f, 2.7f, 5.1f}, {-2.4f, 0.95f, 0.8f}, 0.80f},  /* the door */
-        {{0.15f, 2.7f, 0.5f}, {0.0f, 0.95f, 6.0f}, 0.82f},  /* the middle aisle */
+        {{0.2f, 2.7f, 1.3f}, {0.0f, 0.95f, 6.4f}, 0.82f},  /* the middle aisle */
         {{-4.95f, 2.7f, 11.0f}, {1.2f, 0.85f, 8.9f}, 0.80f}, /* the back wall */
         {{4.6f, 2.7f, 8.6f}, {3.4f, 0.95f, 2.6f}, 0.80f},   /* the right aisle and the till */
     };

@@ -165,8 +165,8 @@ static void add_chest(struct figure *f, int side)
     else
         add_blob(f, PART_TORSO, f->chest, in_frame(f, f->neck, &f->chest, sign * 0.075f, -0.165f, 0.070f),
                  v3(0.075f, 0.055f, 0.045f));
-    add_blob(f, PART_HIPS, f->hips, in_frame(f, f->pelvis, &f->hips, sign * 0.070f, -0.03f, -0.062f),
-             v3(0.082f, 0.095f, 0.075f));
+    add_blob(f, PART_HIPS, f->hips, in_frame(f, f->pelvis, &f->hips, sign * 0.070f, -0.045f, -0.050f),
+             v3(0.080f, 0.090f, 0.068f));
 }
 
 static void add_body(struct figure *f)
@@ -174,9 +174,9 @@ static void add_body(struct figure *f)
     const struct look *look = f->look;
     add_trunk(f, PART_TORSO, hem_level[look->hem], 1.49f, look->collar == COLLAR_THICK ? 0.022f : 0.010f);
     if (look->legwear == LEGS_SKIRT)
-        add_trunk(f, PART_HIPS, 0.56f, 1.04f, 0.006f);
+        add_trunk(f, PART_HIPS, 0.51f, 1.04f, 0.004f);
     else
-        add_trunk(f, PART_HIPS, 0.79f, 1.04f, 0.004f);
+        add_trunk(f, PART_HIPS, 0.83f, 1.04f, 0.0f);
     for (int i = 0; i < 2; i++)
         add_chest(f, i);
     if (look->backpack) {
@@ -199,10 +199,10 @@ static void add_arm(struct figure *f, int side)
     mat3 frame = forearm->frame;
     add_blob(f, skin, frame, v_mix(elbow, wrist, 0.28f), v3(0.038f * g, 0.075f, 0.042f * g));
     if (look->sleeve == SLEEVE_SHORT) {
-        add_cone(f, sleeve, shoulder, v_mix(shoulder, elbow, 0.62f), 0.056f * g, 0.052f * g + loose);
+        add_cone(f, sleeve, shoulder, v_mix(shoulder, elbow, 0.62f), 0.051f * g, 0.050f * g + loose);
         return;
     }
-    add_cone(f, sleeve, shoulder, elbow, 0.055f * g + loose * 0.5f, 0.046f * g + loose);
+    add_cone(f, sleeve, shoulder, elbow, 0.051f * g + loose * 0.4f, 0.046f * g + loose);
     add_cone(f, sleeve, elbow, v_mix(elbow, wrist, look->sleeve == SLEEVE_LONG ? 0.93f : 0.35f), 0.046f * g + loose,
              0.036f * g + loose * 0.6f);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "light.h"
 
-#define LAMP_POWER 0.95f
+#define LAMP_POWER 1.22f
 #define LAMP_APART 1.5f /* each row is sampled this far to both sides of the point */
-#define SOFTNESS 5.0f   /* larger: harder shadows */
+#define SOFTNESS 7.0f   /* larger: harder shadows */
 
 static vec3 lamp_sample(const struct world *w, const struct strip *s, vec3 p, float side)
 {
@@ -58,7 +58,7 @@ static float people_occlusion(const struct scene *scene, vec3 p, vec3 n, int ski
             float h = f_clamp(v_dot(from, axis) / (v_dot(axis, axis) + 1e-8f), 0, 1);
             vec3 d = v_sub(v_mad(c->a, axis, h), p);
             float l2 = f_max(v_dot(d, d), c->radius * c->radius), cosine = v_dot(d, n) / sqrtf(l2);
-            open *= 1 - f_clamp(0.5f + 0.5f * cosine, 0, 1) * f_min(0.8f * c->radius * c->radius / l2, 0.6f);
+            open *= 1 - f_clamp(0.5f + 0.5f * cosine, 0, 1) * f_min(2.2f * c->radius * c->radius / l2, 0.75f);
         }
     }
     return open;
@@ -98,7 +98,7 @@ vec3 light_gather(const struct scene *scene, const struct light_point *at)
     if (at->people)
         open *= people_occlusion(scene, at->p, at->normal, at->skip);
     float up = at->normal.y * 0.5f + 0.5f, front = 0.20f * f_max(-v_dot(at->normal, at->view), 0);
-    vec3 sky = v3(0.50f, 0.51f, 0.53f), bounce = v3(0.30f, 0.285f, 0.26f);
+    vec3 sky = v3(0.38f, 0.39f, 0.41f), bounce = v3(0.27f, 0.255f, 0.235f);
     vec3 ambient = v_scale(v_mix(bounce, sky, up), open);
     vec3 sum = v_add(v_scale(w->key_colour, lamps * at->self_shadow), v_add(ambient, v3(front, front, front)));
     return v_scale(sum, w->brightness * (0.45f + 0.55f * open));

@@ -26,6 +26,7 @@ struct grid_point {
 };
 
 struct tile {
+    float near, far; /* where along its rays the solids lie */
     uint8_t n, list[FIGURE_PRIMS_MAX];
 };
 
@@ -111,7 +112,7 @@ static vec3 add_mirror(const struct scene *scene, const struct world_hit *hit, v
     world_trace(&scene->world, v_mad(hit->p, hit->normal, 0.01f), up, &seen);
     vec3 mirrored = shade_world(scene, &seen, up, &glow);
     float flat = 1 + view.y;
-    return v_mix(colour, v_scale(mirrored, 0.8f), f_clamp(0.05f + 0.30f * flat * flat * flat * flat, 0, 0.35f));
+    return v_mix(colour, v_scale(mirrored, 0.8f), f_clamp(0.04f + 0.24f * flat * flat * flat * flat, 0, 0.35f));
 }
 
 static void background_row(void *context, int y)
@@ -203,6 +204,8 @@ static void tile_row(void *context, int index)
         struct tile *tile = tile_of(r, person, tx, ty);
         vec3 axis = camera_ray(&r->camera, (float)(tx * TILE + TILE / 2), (float)(ty * TILE + TILE / 2));
         tile->n = 0;
+        tile->near = FAR_AWAY;
+        tile->far = 0;
         for (int i = -1; i < f->n_prims; i++) { /* -1: the whole person */
             vec3 to = v_sub(i < 0 ? f->centre : f->prims[i].centre, r->camera.position);
             float reach = (i < 0 ? f->bound : f->prims[i].bound) + 0.035f, along = v_dot(to, axis);
@@ -210,8 +213,11 @@ static void tile_row(void *context, int index)
             bool touches = along > -reach && off < reach * 1.1f + spread * f_max(along, 0);
             if (i < 0 && !touches)
                 break;
-            if (i >= 0 && touches)
-                tile->list[tile->n++] = (uint8_t)i;
+            if (i < 0 || !touches)
+                continue;
+            tile->list[tile->n++] = (uint8_t)i;
+            tile->near = f_min(tile->near, v_len(to) - reach);
+            tile->far = f_max(tile->far, v_len(to) + reach);
         }
     }
 }
@@ -227,6 +233,10 @@ static float march(const struct figure *f, const struct tile *tile, vec3 origin,
     float t = f_max(middle - inside, 0.05f), end = f_min(middle + inside, limit);
     const uint8_t *list = tile ? tile->list : NULL;
     int n = tile ? tile->n : f->n_prims;
+    if (tile) {
+        t = f_max(t, tile->near);
+        end = f_min(end, tile->far);
+    }
 
     for (int i = 0; i < 90 && t < end; i++) {
         float distance = figure_distance(f, v_mad(origin, d, t), list, n, 0.12f, ret_part);
@@ -264,12 +274,28 @@ static const struct prim *nearest_prim(const struct figure *f, const struct tile
     return best;
 }
 
+/* The solids that come within @reach of the segment from @p to p + length * d. */
+static int near_segment(const struct figure *f, vec3 p, vec3 d, float length, float reach, uint8_t *list)
+{
+    int n = 0;
+    for (int i = 0; i < f->n_prims; i++) {
+        vec3 to = v_sub(f->prims[i].centre, p);
+        vec3 off = v_mad(to, d, -f_clamp(v_dot(to, d), 0, length));
+        float far = reach + f->prims[i].bound;
+        if (v_dot(off, off) < far * far)
+            list[n++] = (uint8_t)i;
+    }
+    return n;
+}
+
 static float own_occlusion(const struct figure *f, vec3 p, vec3 n)
 {
     static const float far[3] = {0.016f, 0.045f, 0.11f}, weight[3] = {1, 0.7f, 0.55f};
+    uint8_t list[FIGURE_PRIMS_MAX];
+    int count = near_segment(f, p, n, far[2], far[2], list);
     float sum = 0;
     for (int i = 0; i < 3; i++) {
-        float d = figure_distance(f, v_mad(p, n, far[i]), NULL, f->n_prims, far[i] + 0.03f, NULL);
+        float d = figure_distance(f, v_mad(p, n, far[i]), list, count, far[i] + 0.03f, NULL);
         sum += weight[i] * f_max(far[i] - d, 0) / far[i];
     }
     return f_clamp(1 - sum * 0.5f, 0, 1);
@@ -277,14 +303,16 @@ static float own_occlusion(const struct figure *f, vec3 p, vec3 n)
 
 static float own_shadow(const struct figure *f, vec3 p, vec3 n, vec3 direction)
 {
+    uint8_t list[FIGURE_PRIMS_MAX];
+    int count = near_segment(f, p, direction, 0.9f, 0.2f, list);
     float left = 1, t = 0.03f;
     p = v_mad(p, n, 0.01f);
-    for (int i = 0; i < 14 && t < 0.9f; i++) {
-        float d = figure_distance(f, v_mad(p, direction, t), NULL, f->n_prims, 0.2f * t + 0.06f, NULL);
+    for (int i = 0; i < 9 && t < 0.9f; i++) {
+        float d = figure_distance(f, v_mad(p, direction, t), list, count, 0.2f * t + 0.06f, NULL);
         left = f_min(left, 5 * d / t);
         if (left < 0.02f)
             return 0;
-        t += f_clamp(d, 0.03f, 0.3f);
+        t += f_clamp(d, 0.04f, 0.3f);
     }
     return f_clamp(left, 0, 1);
 }

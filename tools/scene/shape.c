@@ -133,7 +133,7 @@ static void join_parts(float *a, float *b, float blend)
 static void join_body(const struct figure *f, vec3 p, float *part)
 {
     for (int i = 0; i < 2; i++) {
-        float near = 0.07f * f_clamp(1.4f - v_len(v_sub(p, f->shoulder[i])) / 0.15f, 0, 1);
+        float near = 0.045f * f_clamp(1.4f - v_len(v_sub(p, f->shoulder[i])) / 0.15f, 0, 1);
         if (near > 0.001f)
             join_parts(&part[PART_TORSO], &part[PART_SLEEVE_R + i], near);
         join_parts(&part[PART_HIPS], &part[PART_LEG_R + i], 0.06f);

@@ -77,7 +77,7 @@ static vec3 product_colour(const struct product *p, float across, float y)
         c = v_mix(base, rgb(0xf7f7f2), 0.8f);
     }
     float luminance = 0.3f * c.x + 0.59f * c.y + 0.11f * c.z;
-    c = v_mix(c, v3(luminance, luminance, luminance), 0.22f);
+    c = v_scale(v_mix(c, v3(luminance, luminance, luminance), 0.34f), 0.9f);
     return p->bottle ? v_scale(c, 1.05f - 0.5f * across * across) : c;
 }
 

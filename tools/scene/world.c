@@ -22,7 +22,7 @@ static void put_door_frame(struct world *w)
 void world_demo(struct world *w)
 {
     *w = (struct world){.x0 = -5.6f, .x1 = 5.6f, .z0 = 0, .z1 = 12, .ceiling = 3.1f, .door0 = -4.3f, .door1 = -2.3f,
-                        .door_height = 2.2f, .brightness = 1, .seed = 3};
+                        .door_height = 2.2f, .window0 = -1.7f, .window1 = 1.9f, .brightness = 1, .seed = 3};
     w->floor_colour = rgb(0xcfc8bb);
     w->wall_colour = rgb(0xcdc8bc);
     w->band[0] = rgb(0x2c6e63);
@@ -38,8 +38,14 @@ void world_demo(struct world *w)
     put(w, BLOCK_SHELF_Z, v3(-4.7f, 0, 11.55f), v3(4.7f, 2.27f, 12));
     put(w, BLOCK_COUNTER, v3(2.5f, 0, 1.15f), v3(4.5f, 0.92f, 1.75f));
     put(w, BLOCK_STEEL, v3(3.95f, 0.92f, 1.25f), v3(4.30f, 1.18f, 1.60f)); /* the till itself */
-    put(w, BLOCK_CARTON, v3(-2.38f, 0, 2.72f), v3(-1.80f, 0.74f, 3.16f)); /* promotions at the gondola ends */
-    put(w, BLOCK_CARTON, v3(1.82f, 0, 8.66f), v3(2.36f, 0.62f, 9.10f));
+    for (int i = -1; i <= 1; i += 2) { /* promotions at the gondola ends */
+        float x = 2.075f * (float)i;
+        put(w, BLOCK_SHELF_Z, v3(x - 0.41f, 0, 2.78f), v3(x + 0.41f, 1.45f, 3.2f));
+        if (i > 0) /* the left one's back end stays open to the camera at the back wall */
+            put(w, BLOCK_SHELF_Z, v3(x - 0.41f, 0, 8.6f), v3(x + 0.41f, 1.45f, 9.02f));
+    }
+    put(w, BLOCK_CARTON, v3(-5.5f, 0, 1.2f), v3(-4.9f, 0.74f, 1.9f));
+    put(w, BLOCK_CARTON, v3(0.2f, 0, 0.12f), v3(0.8f, 0.5f, 0.6f));
     put(w, BLOCK_SIGN, v3(-2.6f, 2.42f, 5.86f), v3(-1.5f, 2.74f, 5.90f));
     put(w, BLOCK_SIGN, v3(1.5f, 2.42f, 5.86f), v3(2.6f, 2.74f, 5.90f));
     put_door_frame(w);
@@ -111,6 +117,14 @@ static void meet(struct world_hit *hit, float t, vec3 normal, enum material mate
     }
 }
 
+/* Does the front wall have a hole there: the door, or a pane between the window's posts? */
+static bool is_opening(const struct world *w, float x, float y)
+{
+    if (x > w->door0 && x < w->door1)
+        return y < w->door_height;
+    return x > w->window0 && x < w->window1 && y > 0.75f && y < 2.15f && f_fract((x - w->window0) / 1.2f) > 0.05f;
+}
+
 static void trace_room(const struct world *w, vec3 o, vec3 d, struct world_hit *hit)
 {
     if (d.y < -1e-6f)
@@ -125,7 +139,7 @@ static void trace_room(const struct world *w, vec3 o, vec3 d, struct world_hit *
         meet(hit, (w->x0 - o.x) / d.x, v3(1, 0, 0), MAT_WALL);
     if (d.z < -1e-6f) {
         float t = (w->z0 - o.z) / d.z, x = o.x + d.x * t, y = o.y + d.y * t;
-        if (x > w->door0 && x < w->door1 && y < w->door_height && t < hit->t) {
+        if (is_opening(w, x, y) && t < hit->t) {
             hit->t = 1e9f; /* out into the street: pavement, and the sky at its end */
             if (d.y < -1e-6f)
                 meet(hit, -o.y / d.y, v3(0, 1, 0), MAT_STREET);
@@ -187,10 +201,37 @@ static vec3 floor_albedo(const struct world *w, vec3 p)
     return v_scale(c, 0.68f + 0.32f * f_smooth(0.002f, 0.006f, edge));
 }
 
+/* A framed poster every few metres: a coloured ground, a round thing to buy, two lines of print. */
+static bool poster_albedo(const struct world *w, vec3 p, float u, vec3 *ret)
+{
+    static const unsigned grounds[] = {0xd9a441, 0x3f7f8c, 0xb8483c, 0x6d8c4a, 0xe0d6c0};
+    int which = f_floor(u / 1.75f);
+    float x = (f_fract(u / 1.75f) - 0.5f) * 1.75f, y = p.y - 1.5f;
+    if (fabsf(x) > 0.36f || fabsf(y) > 0.5f)
+        return false;
+    vec3 ground = rgb(grounds[(int)(hash_unit(which, w->seed, 12) * 5)]);
+    *ret = v_scale(ground, 0.95f + 0.1f * y);
+    float ry = (y - 0.12f) / 0.21f, rx = x / 0.21f;
+    if (rx * rx + ry * ry < 1)
+        *ret = v_scale(rgb(grounds[(int)(hash_unit(which, w->seed, 13) * 5)]), 0.75f + 0.35f * ry - 0.2f * rx);
+    if ((fabsf(y + 0.24f) < 0.035f || fabsf(y + 0.35f) < 0.02f) && fabsf(x) < 0.27f &&
+        hash_unit(f_floor(x * 30), which, y > -0.3f) < 0.75f)
+        *ret = rgb(0xf4f2ea);
+    if (fabsf(x) > 0.335f || fabsf(y) > 0.475f)
+        *ret = rgb(0x3a3a3c);
+    return true;
+}
+
 static vec3 wall_albedo(const struct world *w, vec3 p)
 {
     if (p.y < 2.35f || p.y > 2.75f) {
         float skirting = p.y < 0.12f ? 0.5f : 1;
+        bool front = p.z < w->z0 + 0.01f;
+        vec3 poster;
+        if (front && p.x > w->window0 - 0.06f && p.x < w->window1 + 0.06f && p.y > 0.69f && p.y < 2.21f)
+            return rgb(0x3a3e42);
+        if ((!front || p.x > w->window1 + 0.1f) && poster_albedo(w, p, front ? p.x + 0.2f : p.z + 1.3f, &poster))
+            return poster;
         return v_scale(w->wall_colour, skirting * (0.96f + 0.06f * noise3(v_scale(p, 2))));
     }
     float u = p.x + p.z * 0.7f; /* a coloured band with words nobody can read */
@@ -261,6 +302,20 @@ static vec3 block_albedo(const struct world *w, const struct world_hit *hit)
     }
 }
 
+/* Houses across the street in the haze of a bright day. */
+static vec3 street_colour(vec3 p)
+{
+    static const unsigned facades[] = {0xb9a58c, 0xa7826c, 0xc7c0b2, 0x9aa3a6};
+    int house = f_floor(p.x / 3.1f);
+    float roof = 3.4f + 1.8f * hash_unit(house, 4, 2), wx = f_fract(p.x / 1.03f), wy = f_fract((p.y + 0.2f) / 1.4f);
+    if (p.y > roof)
+        return v3(0.92f, 0.98f, 1.05f);
+    vec3 c = rgb(facades[(int)(hash_unit(house, 1, 9) * 4)]);
+    if (wx > 0.3f && wx < 0.75f && wy > 0.3f && wy < 0.8f)
+        c = v_scale(rgb(0x54616b), 0.8f + 0.5f * wy);
+    return v_mix(c, v3(0.75f, 0.78f, 0.80f), 0.35f);
+}
+
 vec3 world_albedo(const struct world *w, const struct world_hit *hit, bool *ret_glow)
 {
     *ret_glow = false;
@@ -273,12 +328,12 @@ vec3 world_albedo(const struct world *w, const struct world_hit *hit, bool *ret_
         return ceiling_albedo(w, hit->p, ret_glow);
     case MAT_STREET:
         *ret_glow = true;
-        return v_scale(rgb(0xb8b6b0), 0.9f + 0.2f * noise3(v_scale(hit->p, 5)));
-    case MAT_SKY: { /* houses across the street in the haze of a bright day */
-        float roof = 2.2f + 1.5f * hash_unit(f_floor(hit->p.x / 2.2f), 4, 2);
+        if (hit->p.z < w->z0 - 3.2f) /* the road beyond the pavement */
+            return v_scale(rgb(hit->p.z > w->z0 - 3.4f ? 0xd6d4cc : 0x8c8d90), 0.95f + 0.1f * noise3(v_scale(hit->p, 9)));
+        return v_scale(rgb(0xc4c1ba), f_fract(hit->p.x / 0.6f) < 0.03f || f_fract(hit->p.z / 0.6f) < 0.03f ? 0.8f : 1);
+    case MAT_SKY:
         *ret_glow = true;
-        return hit->p.y > roof ? v3(1.1f, 1.15f, 1.2f) : v_scale(v3(0.55f, 0.58f, 0.60f), 1 + 0.2f * hash_unit(f_floor(hit->p.x / 2.2f), 1, 1));
-    }
+        return street_colour(hit->p);
     default:
         return wall_albedo(w, hit->p);
     }

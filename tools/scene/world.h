@@ -28,6 +28,7 @@ struct strip { /* a row of lamps under the ceiling, along z */
 struct world {
     float x0, x1, z0, z1, ceiling;
     float door0, door1, door_height; /* in the wall at z0; none when door0 == door1 */
+    float window0, window1;          /* shop windows there; none when equal */
     struct block blocks[WORLD_BLOCKS_MAX];
     int n_blocks;
     struct strip strips[WORLD_STRIPS_MAX];
