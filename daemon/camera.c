@@ -134,11 +134,12 @@ int pd_camera_fit(struct pd_camera *camera, int w, int h, int dst_w, int dst_h)
 
 /* ---- loop thread ---- */
 
-static struct pd_source_config source_config(const struct pd_camera_config *c)
+static struct pd_source_config source_config(const struct pd_camera_config *c, bool device_frames)
 {
+    bool automatic = !strcmp(c->hwaccel, "auto");
     return (struct pd_source_config){
         .name = c->name, .url = c->url, .username = c->username, .password = c->password, .transport = c->transport,
-        .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps, .hwaccel = c->hwaccel,
+        .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps, .hwaccel = automatic ? (device_frames ? "cuda" : "none") : c->hwaccel,
         .open_timeout_s = c->open_timeout_s, .read_timeout_s = c->read_timeout_s,
     };
 }
@@ -155,13 +156,14 @@ int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **r
     camera->handoff = params->handoff;
     camera->hub = params->hub;
     camera->worker = params->worker;
+    camera->device_frames = params->device_frames;
     camera->base = params->base;
     camera->index = -1;
     camera->source_gone = true;
     camera->since_us = pd_wall_us();
     atomic_init(&camera->decoded, params->base);
     atomic_init(&camera->settled, params->base);
-    struct pd_source_config source = source_config(config);
+    struct pd_source_config source = source_config(config, params->device_frames);
     camera->live = pd_source_is_live(&source);
     if (config->track || config->smooth > 0)
         camera->tracker = pd_tracker_create(params->skeleton, params->next_id);
@@ -197,7 +199,7 @@ void pd_camera_destroy(struct pd_camera *camera)
 
 int pd_camera_start(struct pd_camera *camera, struct pd_err *err)
 {
-    struct pd_source_config source = source_config(camera->config);
+    struct pd_source_config source = source_config(camera->config, camera->device_frames);
     const struct pd_source_sink sink = {on_frame, on_state, camera};
     int r = pd_source_start(&source, camera->index, &sink, &camera->source, err);
     if (r == 0)

@@ -59,6 +59,7 @@ struct pd_camera {
     int hub;            /* in the hub */
     int worker;         /* of the pool that advances tracker and smoother */
     bool live;
+    bool device_frames;
     uint64_t base;      /* sequence number of the last frame before this run of the camera */
 
     /* atomic */
@@ -98,6 +99,7 @@ struct pd_camera_params {
     const struct pd_skeleton *skeleton;
     _Atomic int64_t *next_id;
     int hub, worker;
+    bool device_frames; /* the engine takes frames that are in its memory: hwaccel auto is cuda */
     uint64_t base;
 };
 

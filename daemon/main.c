@@ -6,6 +6,7 @@
 #include "daemon/command.h"
 
 static const struct pd_command *const commands[] = {
+    &pd_cmd_run,
     &pd_cmd_check,
     &pd_cmd_detect,
     &pd_cmd_model,

@@ -111,6 +111,11 @@ void pd_server_get_stats(const struct pd_server *server, struct pd_server_stats 
     }
 }
 
+void pd_server_set_max_clients(struct pd_server *server, int max_clients)
+{
+    server->params.max_clients = max_clients;
+}
+
 void pd_server_stop_accepting(struct pd_server *server)
 {
     if (!server->accepting)

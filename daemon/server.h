@@ -43,6 +43,7 @@ int pd_server_start(const struct pd_server_params *params, struct pd_server **re
  * a thousand subscribers get many lines with one write each, a few get each line at once. */
 void pd_server_flush(struct pd_server *server);
 void pd_server_get_stats(const struct pd_server *server, struct pd_server_stats *ret_stats);
+void pd_server_set_max_clients(struct pd_server *server, int max_clients);
 /* No new clients from now on. */
 void pd_server_stop_accepting(struct pd_server *server);
 /* Say bye to everyone, give the last lines 200 ms to leave, close, then call @closed; the server is gone after it. */

@@ -1,0 +1,81 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `posed run` from configuration to exit code: the only part that knows the whole pipeline. manager.c starts and stops
+ * it and carries events, manager_cameras.c starts, replaces and removes cameras, manager_report.c answers questions.
+ *
+ * Loop thread, all of it.
+ */
+#include <uv.h>
+
+#include "daemon/listen.h"
+#include "daemon/metrics.h"
+#include "daemon/pipeline.h"
+#include "daemon/server.h"
+
+struct pd_run_options {
+    const char *config;  /* path of posed.json */
+    const char *socket, *engine, *network; /* NULL: as configured */
+    bool exit_when_done; /* end once every camera is a file that has ended */
+};
+
+struct pd_manager {
+    struct pd_run_options options;
+    struct pd_tree *tree;
+    struct pd_net *net;
+    struct pd_pipeline *pipeline;
+    struct pd_hub *hub;
+    struct pd_server *server;
+    struct pd_listen listen;
+    struct pd_stats stats;
+    _Atomic int64_t next_id; /* of tracked people */
+    char boot[33];
+    int width, height;       /* network input */
+    int64_t started_ns;
+
+    uv_loop_t loop;
+    struct pd_handoff handoff;
+    uv_timer_t tick, second, deadline;
+    uv_signal_t on_term, on_int, on_hup;
+    uv_work_t stopper;
+    int stops_under_way;     /* sources being destroyed on libuv's threads */
+
+    struct pd_camera *cameras;
+    int next_worker;
+    uint64_t gone_decoded, gone_published, gone_dropped, gone_failed; /* of cameras that were removed */
+    uint32_t reloads, bad_reloads;
+
+    bool stopping;
+    bool stopped_pipeline;   /* the stopper is done: nothing is posted any more */
+    const char *bye;
+    int exit_code;
+    int64_t watchdog_ns, watchdog_fed_ns;
+};
+
+/* Run until told to stop. Returns the process's exit code. */
+int pd_manager_run(const struct pd_run_options *options);
+
+/* ---- manager.c, for the other two ---- */
+void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason);
+
+/* ---- manager_cameras.c ---- */
+int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err);
+/* SIGHUP: read everything anew; on any mistake nothing changes. */
+void pd_manager_reload(struct pd_manager *m);
+void pd_manager_on_event(struct pd_manager *m, struct pd_event *event);
+/* Take what was posted, settle cameras with nothing under way, go on with those that stop. */
+void pd_manager_drain(struct pd_manager *m);
+/* All sources asked to end, all destroyed: on the stopper's thread. */
+void pd_manager_destroy_sources(struct pd_manager *m);
+/* After the pipeline has stopped: tell of the last losses and free all cameras. */
+void pd_manager_finish_cameras(struct pd_manager *m);
+bool pd_manager_all_ended(const struct pd_manager *m);
+
+/* ---- manager_report.c ---- */
+extern const struct pd_server_ops pd_manager_server_ops;
+struct pd_totals {
+    int cameras, up;
+    uint64_t decoded, published, dropped, failed;
+    double fps; /* decoded, measured */
+};
+struct pd_totals pd_manager_totals(const struct pd_manager *m);

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/manager.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "daemon/command.h"
+#include "daemon/config_diff.h"
+#include "daemon/notify.h"
+
+/* ---- states ---- */
+
+static void publish_state(struct pd_manager *m, struct pd_camera *camera)
+{
+    const struct pd_camera_status status = {
+        .camera = camera->config->name, .state = pd_source_state_name(camera->state), .reason = camera->reason,
+        .since_us = camera->since_us, .retry_s = camera->retry_s,
+    };
+    pd_hub_status(m->hub, camera->hub, pd_json_status(&status));
+}
+
+static void log_state(const struct pd_camera *camera, enum pd_source_state before)
+{
+    char context[PD_CAMERA_NAME_MAX + 8];
+    snprintf(context, sizeof(context), "camera %s", camera->config->name);
+    if (camera->state == PD_SOURCE_UP)
+        pd_log_info(context, "up");
+    else if (camera->state == PD_SOURCE_ENDED)
+        pd_log_info(context, "ended%s%s", *camera->reason ? ": " : "", camera->reason);
+    else if (camera->state == PD_SOURCE_DOWN && before == PD_SOURCE_UP)
+        pd_log_warn(context, "down: %s", camera->reason);
+    else if (camera->state == PD_SOURCE_DOWN)
+        pd_log_debug(context, "still down: %s; next try in %.1f s", camera->reason, camera->retry_s);
+}
+
+static void on_state(struct pd_manager *m, const struct pd_event *event)
+{
+    struct pd_camera *camera = event->camera;
+    enum pd_source_state before = camera->state;
+    if (event->state == PD_SOURCE_STOPPED || camera->stopping)
+        return; /* what follows is told by whoever stopped it */
+    if (event->state != before)
+        camera->since_us = event->wall_us;
+    camera->state = event->state;
+    camera->retry_s = event->retry_s;
+    memcpy(camera->reason, event->reason, sizeof(camera->reason));
+    if (event->state == PD_SOURCE_ENDED)
+        camera->end_waits = true; /* told behind its last line */
+    else
+        publish_state(m, camera);
+    log_state(camera, before);
+}
+
+static void on_pose(struct pd_manager *m, struct pd_event *event)
+{
+    struct pd_camera *camera = event->camera;
+    int64_t now = pd_now_ns();
+    pd_hub_publish(m->hub, camera->hub, event->seq, event->line, now);
+    pd_histogram_add(&m->stats.stage[PD_STAGE_PUBLISH], now - event->posted_ns);
+    pd_histogram_add(&m->stats.stage[PD_STAGE_TOTAL], now - event->arrived_ns);
+    int64_t mean = atomic_load_explicit(&camera->latency_ns, memory_order_relaxed);
+    int64_t latency = now - event->arrived_ns;
+    atomic_store_explicit(&camera->latency_ns, mean ? mean + (latency - mean) / 16 : latency, memory_order_relaxed);
+}
+
+static void on_fatal(struct pd_manager *m, const struct pd_event *event)
+{
+    if (m->stopping)
+        return;
+    pd_log_err("engine", "giving up: %s", event->reason);
+    pd_manager_stop(m, PD_EXIT_TEMPFAIL, "engine failed");
+}
+
+void pd_manager_on_event(struct pd_manager *m, struct pd_event *event)
+{
+    if (event->kind == PD_EVENT_POSE)
+        on_pose(m, event);
+    else if (event->kind == PD_EVENT_STATE)
+        on_state(m, event);
+    else
+        on_fatal(m, event);
+    pd_event_free(event);
+}
+
+/* ---- start ---- */
+
+static int start_camera(struct pd_manager *m, struct pd_tree *tree, const struct pd_camera_config *config, int hub,
+                        uint64_t base, struct pd_err *err)
+{
+    struct pd_camera *camera = NULL;
+    bool new_in_hub = hub < 0;
+    if (new_in_hub)
+        hub = pd_hub_add_camera(m->hub, config->name);
+    if (hub < 0)
+        return pd_err_set(err, hub, "camera %s: %s", config->name, strerror(-hub));
+    const struct pd_camera_params params = {
+        .tree = tree, .config = config, .queue = pd_pipeline_queue(m->pipeline), .handoff = &m->handoff,
+        .skeleton = m->net->meta.skeleton, .next_id = &m->next_id, .hub = hub,
+        .device_frames = pd_pipeline_caps(m->pipeline)->device_frames,
+        .worker = m->next_worker++ % pd_pipeline_workers(m->pipeline), .base = base,
+    };
+    int r = pd_camera_create(&params, &camera, err);
+    if (r < 0)
+        goto fail;
+    pd_pipeline_set_camera(m->pipeline, camera->index, camera);
+    r = pd_camera_start(camera, err);
+    if (r < 0)
+        goto fail;
+    camera->next = m->cameras;
+    m->cameras = camera;
+    publish_state(m, camera);
+    return 0;
+fail:
+    pd_camera_destroy(camera);
+    if (new_in_hub)
+        pd_hub_remove_camera(m->hub, hub);
+    return pd_err_prefix(err, r, "camera %s", config->name);
+}
+
+int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err)
+{
+    const struct pd_config *config = m->tree->config;
+    for (int i = config->n_cameras - 1; i >= 0; i--) { /* the list is built from its end: sorted by name */
+        if (!config->cameras[i].enabled)
+            continue;
+        int r = start_camera(m, m->tree, &config->cameras[i], -1, 0, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* ---- stop one ---- */
+
+struct farewell {
+    uv_work_t work;
+    struct pd_manager *manager;
+    struct pd_camera *camera;
+};
+
+/* A decode thread may be inside a name look-up that nothing can interrupt: it is waited for off the loop. */
+static void destroy_source(uv_work_t *work)
+{
+    struct farewell *f = work->data;
+    pd_source_destroy(f->camera->source);
+}
+
+static void on_source_destroyed(uv_work_t *work, int status)
+{
+    struct farewell *f = work->data;
+    struct pd_manager *m = f->manager;
+    f->camera->source = NULL;
+    f->camera->source_gone = true;
+    m->stops_under_way--;
+    free(f);
+    pd_manager_drain(m);
+}
+
+static void stop_camera(struct pd_manager *m, struct pd_camera *camera)
+{
+    if (camera->stopping)
+        return;
+    struct farewell *f = malloc(sizeof(*f));
+    camera->stopping = true;
+    pd_source_stop(camera->source);
+    if (!f) { /* then the loop has to wait */
+        pd_source_destroy(camera->source);
+        camera->source = NULL;
+        camera->source_gone = true;
+        return;
+    }
+    *f = (struct farewell){.work.data = f, .manager = m, .camera = camera};
+    m->stops_under_way++;
+    uv_queue_work(&m->loop, &f->work, destroy_source, on_source_destroyed);
+}
+
+static void tell_removed(struct pd_manager *m, const struct pd_camera *camera)
+{
+    const struct pd_camera_status status = {
+        .camera = camera->config->name, .state = "removed", .reason = "", .since_us = pd_wall_us(),
+    };
+    pd_hub_status(m->hub, camera->hub, pd_json_status(&status));
+    pd_hub_remove_camera(m->hub, camera->hub);
+}
+
+static void unlink_camera(struct pd_manager *m, struct pd_camera *camera)
+{
+    struct pd_camera **at = &m->cameras;
+    while (*at != camera)
+        at = &(*at)->next;
+    *at = camera->next;
+    m->gone_published += atomic_load(&camera->published);
+    m->gone_dropped += atomic_load(&camera->dropped);
+    m->gone_failed += atomic_load(&camera->failed);
+    m->gone_decoded += atomic_load(&camera->decoded) - camera->base;
+}
+
+/* Source gone, frames settled: what was to come of it comes now. */
+static void finish_stop(struct pd_manager *m, struct pd_camera *camera)
+{
+    unlink_camera(m, camera);
+    struct pd_err err;
+    uint64_t base = atomic_load(&camera->decoded);
+    bool again = camera->next_config && !m->stopping;
+    if (again && start_camera(m, camera->next_tree, camera->next_config, camera->hub, base, &err) < 0) {
+        pd_log_err(NULL, "%s", err.text);
+        again = false;
+    }
+    if (!again)
+        tell_removed(m, camera);
+    pd_camera_destroy(camera);
+}
+
+void pd_manager_drain(struct pd_manager *m)
+{
+    uint64_t settled[PD_CAMERAS_MAX];
+    int i = 0;
+    for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        settled[i++] = pd_camera_settled(camera);
+    for (struct pd_handoff_item *item = pd_handoff_take(&m->handoff), *next; item; item = next) {
+        next = item->next;
+        pd_manager_on_event(m, PD_CONTAINER_OF(item, struct pd_event, item));
+    }
+    i = 0;
+    for (struct pd_camera *camera = m->cameras, *next; camera; camera = next) {
+        next = camera->next;
+        uint64_t seq = settled[i++];
+        bool idle = seq || !atomic_load(&camera->decoded);
+        if (seq)
+            pd_hub_settle(m->hub, camera->hub, seq);
+        if (idle && camera->end_waits) {
+            camera->end_waits = false;
+            publish_state(m, camera);
+        }
+        if (idle && camera->stopping && camera->source_gone && !m->stopping)
+            finish_stop(m, camera);
+    }
+    if (m->server)
+        pd_server_flush(m->server);
+}
+
+/* ---- reload ---- */
+
+struct reload {
+    struct pd_manager *manager;
+    struct pd_tree *tree;
+    int added, changed, removed;
+};
+
+static struct pd_camera *find_camera(const struct pd_manager *m, const char *name)
+{
+    for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        if (!strcmp(camera->config->name, name))
+            return camera;
+    return NULL;
+}
+
+static void on_camera_diff(const struct pd_camera_config *before, const struct pd_camera_config *after, void *user)
+{
+    struct reload *reload = user;
+    struct pd_manager *m = reload->manager;
+    const char *name = before ? before->name : after->name;
+    struct pd_camera *camera = find_camera(m, name);
+    bool want = after && after->enabled;
+    if (camera) {
+        pd_tree_unref(camera->next_tree);
+        camera->next_tree = want ? pd_tree_ref(reload->tree) : NULL;
+        camera->next_config = want ? after : NULL;
+        stop_camera(m, camera);
+        *(want ? &reload->changed : &reload->removed) += 1;
+    } else if (want) {
+        struct pd_err err;
+        if (start_camera(m, reload->tree, after, -1, 0, &err) < 0)
+            pd_log_err(NULL, "%s", err.text);
+        else
+            reload->added++;
+    }
+}
+
+static void on_key_diff(const char *key, bool live, void *user)
+{
+    if (!live)
+        pd_log_warn("reload", "%s has changed and takes effect at the next restart", key);
+}
+
+static void report_problem(const char *line, void *user)
+{
+    pd_log_err("reload", "%s", line);
+}
+
+static void apply_live_keys(struct pd_manager *m, const struct pd_config *config)
+{
+    enum pd_log_level level;
+    if (pd_log_level_parse(config->log_level, &level) == 0)
+        pd_log_set_level(level);
+    pd_queue_set_wait(pd_pipeline_queue(m->pipeline), (int64_t)(config->batch_wait_ms * 1e6));
+    pd_server_set_max_clients(m->server, config->max_clients);
+}
+
+void pd_manager_reload(struct pd_manager *m)
+{
+    struct pd_config *config = NULL;
+    pd_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(pd_now_ns() / 1000));
+    int r = pd_config_load(m->options.config, report_problem, NULL, &config);
+    struct pd_tree *tree = r == 0 ? pd_tree_new(config) : NULL;
+    if (!tree) {
+        m->bad_reloads++;
+        pd_log_err("reload", "%s: nothing was changed", m->options.config);
+        pd_notify("READY=1");
+        return;
+    }
+    struct reload reload = {.manager = m, .tree = tree};
+    const struct pd_config_diff diff = {on_camera_diff, on_key_diff, &reload};
+    pd_config_diff(m->tree->config, config, &diff);
+    apply_live_keys(m, config);
+    pd_tree_unref(m->tree);
+    m->tree = tree;
+    m->reloads++;
+    pd_log_info("reload", "%d cameras added, %d restarted, %d removed", reload.added, reload.changed, reload.removed);
+    pd_manager_drain(m);
+    pd_notify("READY=1");
+}
+
+/* ---- stop all ---- */
+
+void pd_manager_destroy_sources(struct pd_manager *m)
+{
+    for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        if (!camera->stopping)
+            pd_source_stop(camera->source);
+    for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        if (!camera->stopping)
+            pd_source_destroy(camera->source);
+}
+
+void pd_manager_finish_cameras(struct pd_manager *m)
+{
+    while (m->cameras) {
+        struct pd_camera *camera = m->cameras;
+        unlink_camera(m, camera);
+        pd_hub_settle(m->hub, camera->hub, atomic_load(&camera->decoded));
+        pd_camera_destroy(camera);
+    }
+}
+
+bool pd_manager_all_ended(const struct pd_manager *m)
+{
+    for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        if (camera->state != PD_SOURCE_ENDED || camera->end_waits)
+            return false;
+    return m->cameras != NULL;
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/manager.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/clock.h"
+
+static struct pd_source_stats source_stats(const struct pd_manager *m, const struct pd_camera *camera)
+{
+    struct pd_source_stats stats = {0};
+    if (camera->source && !camera->stopping && !m->stopping) /* else it may be on its way out on another thread */
+        pd_source_get_stats(camera->source, &stats);
+    return stats;
+}
+
+static struct pd_camera_numbers numbers_of(const struct pd_camera *camera, const struct pd_source_stats *source)
+{
+    int64_t latency = atomic_load_explicit(&camera->latency_ns, memory_order_relaxed);
+    return (struct pd_camera_numbers){
+        .decoded = atomic_load(&camera->decoded),
+        .published = pd_counted(&camera->published),
+        .dropped = pd_counted(&camera->dropped),
+        .failed = pd_counted(&camera->failed),
+        .corrupt = source->corrupt,
+        .skipped = source->skipped,
+        .reconnects = source->connects ? source->connects - 1 : 0,
+        .width = source->width,
+        .height = source->height,
+        .fps = source->fps,
+        .age_s = source->last_frame_ns ? (double)(pd_now_ns() - source->last_frame_ns) / 1e9 : -1,
+        .latency_ms = latency ? (double)latency / 1e6 : -1,
+        .codec = source->codec,
+        .hardware = source->hardware,
+    };
+}
+
+struct pd_totals pd_manager_totals(const struct pd_manager *m)
+{
+    struct pd_totals t = {.decoded = m->gone_decoded, .published = m->gone_published, .dropped = m->gone_dropped,
+                          .failed = m->gone_failed};
+    for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
+        struct pd_source_stats source = source_stats(m, camera);
+        t.cameras++;
+        t.up += camera->state == PD_SOURCE_UP;
+        t.decoded += atomic_load(&camera->decoded) - camera->base;
+        t.published += pd_counted(&camera->published);
+        t.dropped += pd_counted(&camera->dropped);
+        t.failed += pd_counted(&camera->failed);
+        t.fps += source.fps;
+    }
+    return t;
+}
+
+/* ---- hello ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static struct pd_line *hello(void *user)
+{
+    const struct pd_manager *m = user;
+    const char *names[PD_CAMERAS_MAX];
+    int n = 0;
+    for (const struct pd_camera *camera = m->cameras; camera && n < PD_CAMERAS_MAX; camera = camera->next)
+        names[n++] = camera->config->name;
+    qsort(names, (size_t)n, sizeof(names[0]), by_name);
+    const struct pd_hello h = {
+        .boot = m->boot, .skeleton = m->net->meta.skeleton, .engine = pd_pipeline_caps(m->pipeline)->name,
+        .network = m->net->meta.name, .n_cameras = n, .cameras = names,
+    };
+    return pd_json_hello(&h);
+}
+
+/* ---- status ---- */
+
+static int reply_camera(const struct pd_manager *m, const struct pd_camera *camera, struct pd_subscriber *sub)
+{
+    struct pd_source_stats source = source_stats(m, camera);
+    struct pd_camera_numbers numbers = numbers_of(camera, &source);
+    const struct pd_camera_status status = {
+        .camera = camera->config->name, .state = pd_source_state_name(camera->state), .reason = camera->reason,
+        .since_us = camera->since_us, .retry_s = camera->retry_s, .numbers = &numbers,
+    };
+    struct pd_line *line = pd_json_status(&status);
+    int r = line ? pd_outbox_reply(&sub->outbox, line) : -ENOMEM;
+    pd_line_unref(line);
+    return r;
+}
+
+static int status(struct pd_subscriber *sub, void *user)
+{
+    struct pd_manager *m = user;
+    for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        if (reply_camera(m, camera, sub) < 0)
+            return -ENOMEM;
+    const struct pd_engine_caps *caps = pd_pipeline_caps(m->pipeline);
+    struct pd_totals t = pd_manager_totals(m);
+    struct pd_histogram_values total;
+    pd_histogram_read(&m->stats.stage[PD_STAGE_TOTAL], &total);
+    uint64_t batches = pd_counted(&m->stats.batches);
+    const struct pd_daemon_status s = {
+        .uptime_s = (double)(pd_now_ns() - m->started_ns) / 1e9, .engine = caps->name, .device = caps->device,
+        .precision = pd_precision_name(caps->precision), .network = m->net->meta.name, .width = m->width,
+        .height = m->height, .max_batch = caps->max_batch, .cameras = t.cameras, .cameras_up = t.up,
+        .clients = pd_hub_subscribers(m->hub), .decoded = t.decoded, .published = t.published, .dropped = t.dropped,
+        .failed = t.failed, .batches = batches,
+        .batch_mean = batches ? (double)pd_counted(&m->stats.frames) / (double)batches : 0,
+        .latency_p50_ms = total.count ? (double)pd_histogram_percentile(&total, 0.5) / 1e6 : -1,
+        .latency_p99_ms = total.count ? (double)pd_histogram_percentile(&total, 0.99) / 1e6 : -1,
+        .client = pd_subscriber_numbers(sub),
+    };
+    struct pd_line *line = pd_json_daemon(&s);
+    int r = line ? pd_outbox_reply(&sub->outbox, line) : -ENOMEM;
+    pd_line_unref(line);
+    return r;
+}
+
+/* ---- metrics ---- */
+
+/* One metric of every camera: how to get it from what is known of one. */
+struct camera_metric {
+    const char *name, *type, *help;
+    double (*value)(const struct pd_camera *camera, const struct pd_camera_numbers *n);
+};
+
+static double value_up(const struct pd_camera *camera, const struct pd_camera_numbers *n)
+{
+    return camera->state == PD_SOURCE_UP;
+}
+
+#define NUMBER_METRIC(field)                                                                                           \
+    static double value_##field(const struct pd_camera *camera, const struct pd_camera_numbers *n)                     \
+    {                                                                                                                  \
+        return (double)n->field;                                                                                       \
+    }
+NUMBER_METRIC(decoded)
+NUMBER_METRIC(published)
+NUMBER_METRIC(dropped)
+NUMBER_METRIC(failed)
+NUMBER_METRIC(corrupt)
+NUMBER_METRIC(skipped)
+NUMBER_METRIC(reconnects)
+NUMBER_METRIC(fps)
+NUMBER_METRIC(age_s)
+
+static const struct camera_metric camera_metrics[] = {
+    {"posed_camera_up", "gauge", "1 while frames come.", value_up},
+    {"posed_camera_decoded_total", "counter", "Frames decoded; the sequence number of the newest.", value_decoded},
+    {"posed_camera_published_total", "counter", "Pose lines made.", value_published},
+    {"posed_camera_dropped_total", "counter", "Frames that a newer one replaced before the network.", value_dropped},
+    {"posed_camera_failed_total", "counter", "Frames lost to an error of the engine.", value_failed},
+    {"posed_camera_corrupt_total", "counter", "Damaged frames that were not used.", value_corrupt},
+    {"posed_camera_skipped_total", "counter", "Frames left out because of max_fps.", value_skipped},
+    {"posed_camera_reconnects_total", "counter", "Times the input was opened again.", value_reconnects},
+    {"posed_camera_fps", "gauge", "Decoded frames a second, over the last seconds.", value_fps},
+    {"posed_camera_frame_age_seconds", "gauge", "Since the newest frame; -1 before the first.", value_age_s},
+};
+
+static void add_cameras(const struct pd_manager *m, struct pd_metrics *out)
+{
+    char label[2 * PD_CAMERA_NAME_MAX + 16];
+    for (size_t i = 0; i < PD_ARRAY_SIZE(camera_metrics); i++) {
+        const struct camera_metric *metric = &camera_metrics[i];
+        pd_metrics_begin(out, metric->name, metric->type, metric->help);
+        for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
+            struct pd_source_stats source = source_stats(m, camera);
+            struct pd_camera_numbers numbers = numbers_of(camera, &source);
+            pd_metrics_label(label, sizeof(label), "camera", camera->config->name);
+            pd_metrics_add(out, metric->name, label, metric->value(camera, &numbers));
+        }
+    }
+}
+
+static void add_queue(const struct pd_manager *m, struct pd_metrics *out)
+{
+    int depth = 0;
+    for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        depth += pd_queue_stats(camera->queue, camera->index).depth;
+    pd_metrics_begin(out, "posed_queue_frames", "gauge", "Frames that wait for a batch.");
+    pd_metrics_count(out, "posed_queue_frames", NULL, (uint64_t)depth);
+    pd_metrics_begin(out, "posed_people_total", "counter", "People found, frame by frame.");
+    pd_metrics_count(out, "posed_people_total", NULL, pd_counted(&m->stats.people));
+    pd_metrics_begin(out, "posed_capped_total", "counter", "What a cap on a crowded frame let go.");
+    pd_metrics_count(out, "posed_capped_total", "of=\"peaks\"", pd_counted(&m->stats.capped_peaks));
+    pd_metrics_count(out, "posed_capped_total", "of=\"connections\"", pd_counted(&m->stats.capped_connections));
+    pd_metrics_count(out, "posed_capped_total", "of=\"people\"", pd_counted(&m->stats.capped_people));
+}
+
+static void add_engine(const struct pd_manager *m, struct pd_metrics *out)
+{
+    const struct pd_engine_caps *caps = pd_pipeline_caps(m->pipeline);
+    const struct pd_stats *stats = &m->stats;
+    char labels[600], name[64], device[340], network[200];
+    snprintf(labels, sizeof(labels), "%s,%s,%s", pd_metrics_label(name, sizeof(name), "engine", caps->name),
+             pd_metrics_label(device, sizeof(device), "device", caps->device),
+             pd_metrics_label(network, sizeof(network), "network", m->net->meta.name));
+    pd_metrics_begin(out, "posed_engine_info", "gauge", "Which engine runs which network where; always 1.");
+    pd_metrics_count(out, "posed_engine_info", labels, 1);
+    pd_metrics_begin(out, "posed_engine_memory_bytes", "gauge", "Memory that the engine took at start.");
+    pd_metrics_count(out, "posed_engine_memory_bytes", NULL, caps->memory_bytes);
+    pd_metrics_begin(out, "posed_failed_batches_total", "counter", "Batches that the engine failed on.");
+    pd_metrics_count(out, "posed_failed_batches_total", NULL, pd_counted(&stats->failed_batches));
+    pd_metrics_begin(out, "posed_batch_frames", "histogram", "Frames in a batch.");
+    uint64_t sum = 0;
+    for (int n = 1; n <= PD_STATS_BATCH_MAX; n++) {
+        sum += pd_counted(&stats->batch_size[n]);
+        snprintf(name, sizeof(name), "le=\"%d\"", n);
+        if ((n & (n - 1)) == 0 || n == 24)
+            pd_metrics_count(out, "posed_batch_frames_bucket", name, sum);
+    }
+    pd_metrics_count(out, "posed_batch_frames_bucket", "le=\"+Inf\"", sum);
+    pd_metrics_count(out, "posed_batch_frames_sum", NULL, pd_counted(&stats->frames));
+    pd_metrics_count(out, "posed_batch_frames_count", NULL, sum);
+    pd_metrics_begin(out, "posed_stage_seconds", "histogram", "Where a frame's time goes.");
+    for (int i = 0; i < PD_STAGE_COUNT; i++) {
+        pd_metrics_label(name, sizeof(name), "stage", pd_stage_name((enum pd_stage)i));
+        pd_metrics_histogram(out, "posed_stage_seconds", name, &stats->stage[i]);
+    }
+}
+
+static void add_server(const struct pd_manager *m, struct pd_metrics *out)
+{
+    struct pd_server_stats s;
+    pd_server_get_stats(m->server, &s);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } rows[] = {
+        {"posed_clients", "gauge", "Clients connected.", (uint64_t)s.clients},
+        {"posed_subscribers", "gauge", "Of these, subscribed.", (uint64_t)s.subscribed},
+        {"posed_clients_accepted_total", "counter", "Clients that ever connected.", s.accepted},
+        {"posed_clients_refused_total", "counter", "Clients turned away because of max_clients.", s.refused},
+        {"posed_clients_closed_slow_total", "counter", "Clients closed for taking nothing.", s.closed_slow},
+        {"posed_bad_requests_total", "counter", "Client lines that were no request.", s.bad_requests},
+        {"posed_clients_queued_bytes", "gauge", "Waiting for clients; shared lines count for each.", s.queued_bytes},
+        {"posed_lines_bytes", "gauge", "Memory of all lines alive.", pd_line_live_bytes()},
+        {"posed_lines_lost_total", "counter", "Frames told of in gap lines, over all clients.",
+         pd_hub_lost_total(m->hub)},
+        {"posed_reloads_total", "counter", "Configurations taken over after SIGHUP.", m->reloads},
+        {"posed_bad_reloads_total", "counter", "Configurations refused after SIGHUP.", m->bad_reloads},
+    };
+    for (size_t i = 0; i < PD_ARRAY_SIZE(rows); i++) {
+        pd_metrics_begin(out, rows[i].name, rows[i].type, rows[i].help);
+        pd_metrics_count(out, rows[i].name, NULL, rows[i].value);
+    }
+    pd_metrics_begin(out, "posed_uptime_seconds", "gauge", "Since the start.");
+    pd_metrics_add(out, "posed_uptime_seconds", NULL, (double)(pd_now_ns() - m->started_ns) / 1e9);
+}
+
+static char *metrics(void *user)
+{
+    const struct pd_manager *m = user;
+    struct pd_metrics out = {0};
+    add_cameras(m, &out);
+    add_queue(m, &out);
+    add_engine(m, &out);
+    add_server(m, &out);
+    return pd_metrics_finish(&out);
+}
+
+const struct pd_server_ops pd_manager_server_ops = {hello, status, metrics};
