@@ -17,6 +17,7 @@
 #include "core/clock.h"
 #include "core/engine/cpu.h"
 #include "core/engine/onednn_plan.h"
+#include "core/engine/onednn_spin.h"
 
 #define SIZES_MAX 4 /* input sizes kept; the one used longest ago goes */
 
@@ -187,6 +188,8 @@ static int onednn_open(const struct pd_net *net, const struct pd_engine_params *
     e->net = net;
     e->type = type;
     e->threads = pd_cpu_threads(params->threads);
+    if (e->threads > 1 && pd_dnn_uses_openmp())
+        pd_dnn_shorten_spins(e->threads);
     omp_set_num_threads(e->threads);
     struct sized *s;
     r = pd_dnn_open(&e->dnn, err);
