@@ -6,7 +6,8 @@ usage: assemble.py POSED VERSION SYSCONFDIR DATADIR IN OUT
 
     @VERSION@ @SYSCONFDIR@ @DATADIR@   anywhere
     @KEYS daemon@  @KEYS camera@       a line of its own: the configuration keys of that file
-    @HELP command@                     a line of its own: what `posed COMMAND --help` prints"""
+    @COMMANDS@                         a line of its own: the list that `posed --help` prints
+    @HELPS@                            a line of its own: what `posed COMMAND --help` prints, for each of them"""
 import re
 import subprocess
 import sys
@@ -24,13 +25,19 @@ def literal(text):
     return ".RS 4\n.nf\n" + "\n".join("\\&" + line for line in lines) + "\n.fi\n.RE\n"
 
 
+def commands():
+    """Names and summaries, in the program's order."""
+    return re.findall(r"^  (\w+) +(\S.*)", show("--help"), re.M)
+
+
 def fill(line):
     keys = re.fullmatch(r"@KEYS (\w+)@\n", line)
     if keys:
         return show("check", "--print", "man", "--scope", keys[1])
-    command = re.fullmatch(r"@HELP (\w+)@\n", line)
-    if command:
-        return literal(show(command[1], "--help"))
+    if line == "@COMMANDS@\n":
+        return "".join(f".TP\n.B {name}\n{summary}\n" for name, summary in commands())
+    if line == "@HELPS@\n":
+        return "".join(f".SS posed {name}\n{literal(show(name, '--help'))}" for name, summary in commands())
     for name, value in (("VERSION", version), ("SYSCONFDIR", sysconfdir), ("DATADIR", datadir)):
         line = line.replace(f"@{name}@", value)
     return line

@@ -69,7 +69,7 @@ class Installed(unittest.TestCase):
     def test_no_mark_is_left_to_be_filled(self):
         for path in self.prefix.rglob("*"):
             if path.is_file() and (path.suffix in (".service", ".conf", ".json") or path.suffix[1:].isdigit()):
-                self.assertIsNone(re.search(r"@(KEYS |HELP )?\w+@", path.read_text()), path)
+                self.assertIsNone(re.search(r"@(KEYS )?\w+@", path.read_text()), path)
 
     def test_manual_pages_are_without_fault(self):
         need("mandoc")
