@@ -114,8 +114,11 @@ static int pictures_next(struct pd_reader *reader, struct pd_frame **ret_frame, 
             if (p->at == p->n_files)
                 return PD_READER_E_END;
             int r = open_next(p, err);
-            if (r < 0)
+            if (r < 0) {
+                p->corrupt++;
+                reader->corrupt++;
                 return r;
+            }
         }
         int r = pd_reader_next(p->file, ret_frame, err);
         reader->corrupt = p->corrupt + pd_reader_corrupt(p->file);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "decode/av.h"
 #include "decode/backoff.h"
 #include "decode/pace.h"
@@ -34,6 +35,7 @@ struct pd_source {
     uint32_t generation;
     uint64_t corrupt_before; /* of earlier readers */
     int64_t picture_deadline_ns;
+    bool up;           /* this connection has given a frame */
     unsigned failures; /* in a row */
     uint32_t random;
 
@@ -181,6 +183,7 @@ static int open_reader(struct pd_source *s, struct pd_err *err)
     memcpy(s->stats.codec, info->codec, sizeof(s->stats.codec));
     pthread_mutex_unlock(&s->lock);
     s->generation++;
+    s->up = false;
     return 0;
 }
 
@@ -223,20 +226,30 @@ static bool deliver(struct pd_source *s, struct pd_frame *frame)
     return !atomic_load(&s->stop);
 }
 
+/* One of a folder, which goes on behind it. */
+static bool is_bad_picture(const struct pd_source *s, int r)
+{
+    const struct pd_reader_info *info = pd_reader_info(s->reader);
+    return r < 0 && r != -ECANCELED && r != -ETIMEDOUT && info->pictures && info->frames > 1;
+}
+
 /* Reads until something ends it. PD_READER_E_END, PD_READER_E_CUT or a negative errno. */
 static int read_all(struct pd_source *s, struct pd_err *err)
 {
-    bool up = false;
     for (;;) {
         struct pd_frame *frame;
         s->picture_deadline_ns = pd_now_ns() + seconds_ns(PD_MAX(PICTURE_TIMEOUT_S, read_timeout(s)));
         arm(s, read_timeout(s));
         int r = pd_reader_next(s->reader, &frame, err);
         disarm(s);
+        if (is_bad_picture(s, r)) {
+            pd_log_warn(s->config.name, "%s; the folder's next picture follows", err->text);
+            continue;
+        }
         if (r != 0)
             return r;
-        if (!up) {
-            up = true;
+        if (!s->up) {
+            s->up = true;
             s->failures = 0;
             set_state(s, PD_SOURCE_UP, "", 0);
         }
@@ -275,7 +288,7 @@ static void *source_thread(void *arg)
             break;
         if (r > 0 && !s->config.loop) {
             set_state(s, PD_SOURCE_ENDED, r == PD_READER_E_CUT ? err.text : "", 0);
-            break;
+            return NULL;
         }
         s->random = s->random * 1664525u + 1013904223u;
         int64_t wait = pd_backoff_ns(++s->failures, r, s->random);
@@ -283,8 +296,7 @@ static void *source_thread(void *arg)
         if (!sleep_until(s, pd_now_ns() + wait))
             break;
     }
-    if (atomic_load(&s->stop))
-        set_state(s, PD_SOURCE_STOPPED, "", 0);
+    set_state(s, PD_SOURCE_STOPPED, "", 0);
     return NULL;
 }
 

@@ -1,0 +1,37 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0 - writes down what a source tells, for tests that wait for it. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "decode/source.h"
+
+#define EVENTS_MAX 64
+
+/* Fields are read freely once the source is destroyed, and states[] up to an index that record_wait_state returned. */
+struct record {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum pd_source_state states[EVENTS_MAX];
+    char reasons[EVENTS_MAX][512];
+    double retry_s[EVENTS_MAX];
+    int64_t state_ns[EVENTS_MAX];
+    int n_states;
+    int frames;
+    uint64_t last_seq;
+    uint32_t last_generation;
+    int64_t first_ns, last_ns;
+    int64_t captured_us;             /* of the last frame */
+    enum pd_time_source time_source;
+    int width;
+    bool in_order;
+    _Atomic bool block; /* frames wait in the sink */
+};
+
+/* Start a source as camera 3. Fails the test when it cannot. */
+struct pd_source *record_start(struct record *r, const struct pd_source_config *config);
+/* Wait until the @count-th time of @state; its place in the record. Fails the test after 20 s. */
+int record_wait_state(struct record *r, enum pd_source_state state, int count);
+/* Wait until @count frames in all. Fails the test after 20 s. */
+void record_wait_frames(struct record *r, int count);
+/* Ends the source; seconds that it took. */
+double record_destroy(struct pd_source *source);

@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""An RTSP camera for tests: rtsp_server.py [PORT [USER PASSWORD]]. Prints its port; serves /cam and /hevc until killed.
+
+Exits with 77 (skip) when gst-rtsp-server or the H.264 encoder is not installed.
+"""
+import sys
+
+try:
+    import gi
+    gi.require_version("Gst", "1.0")
+    gi.require_version("GstRtspServer", "1.0")
+    from gi.repository import GLib, Gst, GstRtspServer
+except (ImportError, ValueError):
+    sys.exit(77)
+
+PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 ! "
+ENCODERS = {
+    "/cam": ("x264enc", "x264enc tune=zerolatency key-int-max=25 ! rtph264pay name=pay0 pt=96 config-interval=1"),
+    "/gop": ("x264enc", "x264enc tune=zerolatency key-int-max=125 ! rtph264pay name=pay0 pt=96 config-interval=1"),
+    "/jpeg": ("jpegenc", "jpegenc ! rtpjpegpay name=pay0 pt=26"),
+}
+
+
+def main():
+    Gst.init(None)
+    if not Gst.ElementFactory.find("x264enc"):
+        sys.exit(77)
+    server = GstRtspServer.RTSPServer()
+    server.set_address("127.0.0.1")
+    server.set_service(sys.argv[1] if len(sys.argv) > 1 else "0")
+    auth = None
+    if len(sys.argv) > 3:
+        auth = GstRtspServer.RTSPAuth()
+        token = GstRtspServer.RTSPToken()
+        token.set_string("media.factory.role", "user")
+        auth.set_supported_methods(2)  # digest
+        auth.add_digest(sys.argv[2], sys.argv[3], token)
+        server.set_auth(auth)
+    for path, (element, encoder) in ENCODERS.items():
+        if not Gst.ElementFactory.find(element):
+            continue
+        factory = GstRtspServer.RTSPMediaFactory()
+        factory.set_launch("( " + PICTURE + encoder + " )")
+        factory.set_shared(True)
+        if auth:
+            permissions = GstRtspServer.RTSPPermissions()
+            permissions.add_permission_for_role("user", "media.factory.access", True)
+            permissions.add_permission_for_role("user", "media.factory.construct", True)
+            factory.set_permissions(permissions)
+        server.get_mount_points().add_factory(path, factory)
+    if not server.attach(None):
+        sys.exit("port %s is taken" % sys.argv[1])
+    print(server.get_bound_port(), flush=True)
+    GLib.MainLoop().run()
+
+
+main()

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Against a real RTSP server (rtsp_server.py, gst-rtsp-server): it plays, freezes, dies, comes back, asks for a
+ * password. Skipped where the server is not installed.
+ */
+#include "tests/core/test.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/clock.h"
+#include "tests/decode/clip.h"
+#include "tests/decode/record.h"
+
+struct server {
+    pid_t pid;
+    int port;
+};
+
+/* @port 0: any. @user NULL: open to all. False: not installed. */
+static bool server_start(struct server *s, int port, const char *user, const char *password)
+{
+    char script[512], number[16];
+    const char *root = getenv("POSED_SOURCE_ROOT");
+    snprintf(script, sizeof(script), "%s/tests/decode/rtsp_server.py", root ? root : ".");
+    snprintf(number, sizeof(number), "%d", port);
+    int out[2];
+    assert_int_equal(pipe(out), 0);
+    s->pid = fork();
+    if (s->pid == 0) {
+        dup2(out[1], STDOUT_FILENO);
+        close(out[0]);
+        close(out[1]);
+        execl("/usr/bin/python3", "python3", script, number, user, password, (char *)NULL);
+        _exit(77);
+    }
+    close(out[1]);
+    FILE *f = fdopen(out[0], "r");
+    bool up = fscanf(f, "%d", &s->port) == 1;
+    fclose(f);
+    if (!up)
+        waitpid(s->pid, NULL, 0);
+    return up;
+}
+
+static void server_kill(struct server *s)
+{
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+}
+
+#define NEED_SERVER(s, ...)                                                                                            \
+    do {                                                                                                               \
+        if (!server_start(s, __VA_ARGS__)) {                                                                           \
+            print_message("# gst-rtsp-server is not installed (see scripts/packages)\n");                              \
+            skip();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+static double seconds(int64_t from, int64_t to)
+{
+    return (double)(to - from) / (double)PD_NS_PER_S;
+}
+
+static const char *url_of(const struct server *s, const char *path)
+{
+    static char url[128];
+    snprintf(url, sizeof(url), "rtsp://127.0.0.1:%d/%s", s->port, path);
+    return url;
+}
+
+static void cameras_play_over_tcp_and_udp(void **state)
+{
+    static const char *const paths[] = {"cam", "jpeg"};
+    struct server s;
+    NEED_SERVER(&s, 0, NULL, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct record r;
+        const struct pd_source_config config = {.name = "till", .url = url_of(&s, paths[i & 1]),
+                                                .transport = i & 2 ? PD_TRANSPORT_UDP : PD_TRANSPORT_TCP};
+        int64_t from = pd_now_ns();
+        struct pd_source *source = record_start(&r, &config);
+        record_wait_frames(&r, 1);
+        double first = seconds(from, r.first_ns);
+        record_wait_frames(&r, 30);
+        struct pd_source_stats stats;
+        pd_source_get_stats(source, &stats);
+        print_message("# %s over %s: first frame after %.2f s, %s, %.1f fps, stopped in", paths[i & 1],
+                      i & 2 ? "UDP" : "TCP", first, stats.codec, stats.fps);
+        double took = record_destroy(source);
+        print_message(" %.0f ms\n", took * 1000);
+        assert_int_equal(r.width, 320);
+        assert_true(r.in_order);
+        assert_true(r.time_source != PD_TIME_FILE);
+        assert_true(llabs(r.captured_us - pd_wall_us()) < 5000000);
+        assert_true(took < 1);
+        assert_true(stats.fps > 15 && stats.fps < 40);
+    }
+    server_kill(&s);
+}
+
+static void a_frozen_camera_is_noticed_in_its_read_timeout(void **state)
+{
+    struct server s;
+    NEED_SERVER(&s, 0, NULL, NULL);
+    for (int udp = 0; udp < 2; udp++) {
+        struct record r;
+        const struct pd_source_config config = {.name = "till", .url = url_of(&s, "cam"), .read_timeout_s = 1,
+                                                .transport = udp ? PD_TRANSPORT_UDP : PD_TRANSPORT_TCP};
+        struct pd_source *source = record_start(&r, &config);
+        record_wait_frames(&r, 10);
+        kill(s.pid, SIGSTOP);
+        int64_t from = pd_now_ns();
+        int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
+        double noticed = seconds(from, r.state_ns[down]);
+        kill(s.pid, SIGCONT);
+        from = pd_now_ns();
+        int up = record_wait_state(&r, PD_SOURCE_UP, 2);
+        print_message("# %s: frozen noticed after %.2f s of 1 s (\"%s\"), back %.2f s after it returned\n",
+                      udp ? "UDP" : "TCP", noticed, r.reasons[down], seconds(from, r.state_ns[up]));
+        assert_true(noticed > 0.9 && noticed < 1.5);
+        assert_non_null(strstr(r.reasons[down], "timed out in read"));
+        assert_true(record_destroy(source) < 2);
+        assert_true(r.in_order);
+        assert_true(r.last_generation >= 2);
+    }
+    server_kill(&s);
+}
+
+static void a_camera_that_dies_is_down_and_up_again_when_it_is_back(void **state)
+{
+    struct server s;
+    NEED_SERVER(&s, 0, NULL, NULL);
+    struct record r;
+    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "till", .url = url_of(&s, "cam")});
+    record_wait_frames(&r, 10);
+    int64_t from = pd_now_ns();
+    server_kill(&s);
+    int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
+    double noticed = seconds(from, r.state_ns[down]);
+    int port = s.port;
+    assert_true(server_start(&s, port, NULL, NULL));
+    from = pd_now_ns();
+    int up = record_wait_state(&r, PD_SOURCE_UP, 2);
+    print_message("# death noticed after %.2f s (\"%s\"), back %.2f s after the server\n", noticed, r.reasons[down],
+                  seconds(from, r.state_ns[up]));
+    assert_true(noticed < 1);
+    record_wait_frames(&r, r.frames + 10);
+    record_destroy(source);
+    assert_true(r.in_order);
+    server_kill(&s);
+}
+
+static void a_long_wait_for_the_first_keyframe_is_no_failure(void **state)
+{
+    struct server s;
+    NEED_SERVER(&s, 0, NULL, NULL);
+    struct record first, r;
+    /* The second viewer joins in the middle of a group of pictures that lasts 5 s. */
+    struct pd_source *one = record_start(&first, &(struct pd_source_config){.name = "a", .url = url_of(&s, "gop")});
+    record_wait_frames(&first, 30);
+    struct pd_source *two = record_start(&r, &(struct pd_source_config){.name = "b", .url = url_of(&s, "gop"),
+                                                                        .read_timeout_s = 1});
+    record_wait_frames(&r, 5);
+    struct pd_source_stats stats;
+    pd_source_get_stats(two, &stats);
+    assert_int_equal(stats.connects, 1);
+    assert_int_equal(stats.corrupt, 0);
+    record_destroy(two);
+    record_destroy(one);
+    server_kill(&s);
+}
+
+static void digest_passwords_with_odd_characters_open_the_camera(void **state)
+{
+    struct server s;
+    NEED_SERVER(&s, 0, "ad min", "p@ss:w/rd%41?");
+    struct record r;
+    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "till", .url = url_of(&s, "cam"),
+                                                    .username = "ad min", .password = "p@ss:w/rd%41?"});
+    record_wait_frames(&r, 3);
+    record_destroy(source);
+    source = record_start(&r, &(struct pd_source_config){.name = "till", .url = url_of(&s, "cam"),
+                                                         .username = "ad min", .password = "wrong"});
+    int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
+    assert_non_null(strstr(r.reasons[down], "user name or password refused"));
+    record_destroy(source);
+    server_kill(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cameras_play_over_tcp_and_udp),
+        cmocka_unit_test(a_frozen_camera_is_noticed_in_its_read_timeout),
+        cmocka_unit_test(a_camera_that_dies_is_down_and_up_again_when_it_is_back),
+        cmocka_unit_test(a_long_wait_for_the_first_keyframe_is_no_failure),
+        cmocka_unit_test(digest_passwords_with_odd_characters_open_the_camera),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
