@@ -95,15 +95,18 @@ static int check_options(struct pd_demux *d, const AVDictionary *opts, struct pd
                       left->value);
 }
 
-/* The SDP of an RTSP camera carries the parameter sets: probing would only cost a second. */
+/* The SDP of an RTSP camera carries the parameter sets, and JPEG pictures carry their own: probing would only cost a
+ * second. */
 static bool needs_probing(const struct pd_demux *d, const struct pd_input *input)
 {
     if (input->kind != PD_INPUT_RTSP)
         return true;
     for (unsigned i = 0; i < d->fmt->nb_streams; i++) {
         const AVCodecParameters *par = d->fmt->streams[i]->codecpar;
-        if (par->codec_type == AVMEDIA_TYPE_VIDEO &&
-            (par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC) && par->extradata_size > 0)
+        if (par->codec_type != AVMEDIA_TYPE_VIDEO)
+            continue;
+        bool parameter_sets = par->codec_id == AV_CODEC_ID_H264 || par->codec_id == AV_CODEC_ID_HEVC;
+        if ((parameter_sets && par->extradata_size > 0) || par->codec_id == AV_CODEC_ID_MJPEG)
             return false;
     }
     return true;

@@ -14,7 +14,7 @@ try:
 except (ImportError, ValueError):
     sys.exit(77)
 
-PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=25/1 ! "
+PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! "
 ENCODERS = {
     "/cam": ("x264enc", "x264enc tune=zerolatency key-int-max=25 ! rtph264pay name=pay0 pt=96 config-interval=1"),
     "/gop": ("x264enc", "x264enc tune=zerolatency key-int-max=125 ! rtph264pay name=pay0 pt=96 config-interval=1"),

@@ -99,7 +99,7 @@ static void cameras_play_over_tcp_and_udp(void **state)
         assert_true(r.time_source != PD_TIME_FILE);
         assert_true(llabs(r.captured_us - pd_wall_us()) < 5000000);
         assert_true(took < 1);
-        assert_true(stats.fps > 15 && stats.fps < 40);
+        assert_true(stats.fps > 15);
     }
     server_kill(&s);
 }
