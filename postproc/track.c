@@ -19,6 +19,7 @@
 #define SIGMA 0.12
 #define SIGMA_PER_S 0.25
 #define SIGMA_MAX 0.5
+#define NOWHERE_NEAR 12.0 /* exponent past which a keypoint adds nothing: most pairs of a crowd */
 #define MIN_SIMILARITY 0.15
 #define MIN_SIZE 8.0         /* pixels: a person of one keypoint still has a neighbourhood */
 #define VELOCITY_WINDOW 0.25 /* seconds: time constant of the velocity's average */
@@ -92,7 +93,9 @@ static double likeness(const struct track *t, const struct pd_person *p, int n_k
         if (!t->known[k] || !usable(&p->keypoints[k]))
             continue;
         double dx = p->keypoints[k].x - (t->x[k] + t->vx * dt), dy = p->keypoints[k].y - (t->y[k] + t->vy * dt);
-        sum += exp(-0.5 * (dx * dx + dy * dy) / (sigma * sigma));
+        double off = 0.5 * (dx * dx + dy * dy) / (sigma * sigma);
+        if (off < NOWHERE_NEAR)
+            sum += exp(-off);
         shared++;
     }
     return shared == 0 ? 0.0 : sum / shared * fmin(1.0, (double)shared / SHARED_SURE);
