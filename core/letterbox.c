@@ -4,8 +4,8 @@
  * along x; so every source byte is read once for each output row that it touches, and in order.
  *
  * Chroma siting: chroma samples are taken to lie in the middle of the luma samples that they cover, in both directions
- * (JPEG, MPEG-1). In MPEG-2's siting, which most H.264 cameras use, they lie half a luma pixel further left: ignoring that
- * moves colour, not luma, by less than a fifth of an input pixel at 720p to 456x256.
+ * (JPEG, MPEG-1). In MPEG-2's siting, which most H.264 cameras use, they lie half a luma pixel further left: ignoring
+ * that moves colour, not luma, by less than a fifth of an input pixel at 720p to 456x256.
  */
 #include "core/letterbox.h"
 
@@ -54,8 +54,8 @@ static void axis_finish(struct axis *axis)
     *axis = (struct axis){0};
 }
 
-/* Fill output @i: a triangle around its centre, as wide as the shrink factor, over the samples that are there. The centre
- * is at most half a sample outside and the triangle reaches a whole one, so at least one sample has weight. */
+/* Fill output @i: a triangle around its centre, as wide as the shrink factor, over the samples that are there. The
+ * centre is at most half a sample outside and the triangle reaches a whole one, so at least one sample has weight. */
 static void axis_fill(struct axis *axis, int *start, int *count, float *weight, int i)
 {
     double unit = 1 << axis->shift, ratio = (double)axis->length / axis->n_out / unit;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Cameras stand in a list, the one served longest ago first. A batch walks the list once and takes one frame of each
- * camera; if there is room left, only FIFOs of file cameras can still hold frames, and further walks take those. A served
- * camera goes to the end. With PD_CAMERAS_MAX cameras a walk is a few hundred steps, so nothing cleverer is kept.
+ * camera; if there is room left, only FIFOs of file cameras can still hold frames, and further walks take those. A
+ * served camera goes to the end. A walk is a few hundred steps at most, so nothing cleverer is kept.
  */
 #include "core/queue.h"
 

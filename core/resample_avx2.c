@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Compiled with -mavx2 -mfma; reached only through pd_resample_best(). Sums stay in registers over all taps, so a source
- * row is read from memory once and nothing but the result is written.
+ * Compiled with -mavx2 -mfma; reached only through pd_resample_best(). Sums stay in registers over all taps, so nothing
+ * but the result is written.
  */
 #include <immintrin.h>
 

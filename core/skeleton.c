@@ -31,10 +31,11 @@ static const uint8_t coco18_mirror[] = {0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9
 /* ---- BODY_25: COCO-18 with the middle of the hips and three points a foot ---- */
 
 static const char *const body25_keypoints[] = {
-    "nose",          "neck",       "right_shoulder", "right_elbow",   "right_wrist",     "left_shoulder", "left_elbow",
-    "left_wrist",    "mid_hip",    "right_hip",      "right_knee",    "right_ankle",     "left_hip",      "left_knee",
-    "left_ankle",    "right_eye",  "left_eye",       "right_ear",     "left_ear",        "left_big_toe",  "left_small_toe",
-    "left_heel",     "right_big_toe", "right_small_toe", "right_heel",
+    "nose",           "neck",      "right_shoulder", "right_elbow",     "right_wrist",
+    "left_shoulder",  "left_elbow", "left_wrist",    "mid_hip",         "right_hip",
+    "right_knee",     "right_ankle", "left_hip",     "left_knee",       "left_ankle",
+    "right_eye",      "left_eye",  "right_ear",      "left_ear",        "left_big_toe",
+    "left_small_toe", "left_heel", "right_big_toe",  "right_small_toe", "right_heel",
 };
 
 static const struct pd_limb body25_limbs[] = {
