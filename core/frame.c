@@ -65,6 +65,9 @@ static void release_owned(struct pd_frame *frame)
     free(frame);
 }
 
+/* Bytes after the last row: libswscale and other vector code read whole vectors and look past the end of it. */
+#define TAIL 64
+
 struct pd_frame *pd_frame_alloc(enum pd_pix format, int width, int height, int chroma_shift_x, int chroma_shift_y)
 {
     if (width < 1 || height < 1 || width > PD_FRAME_SIDE_MAX || height > PD_FRAME_SIDE_MAX || chroma_shift_x < 0 ||
@@ -88,7 +91,7 @@ struct pd_frame *pd_frame_alloc(enum pd_pix format, int width, int height, int c
         offset[i] = total;
         total += (size_t)f->stride[i] * (size_t)pd_frame_plane_rows(f, i);
     }
-    uint8_t *mem = pd_alloc_aligned(total);
+    uint8_t *mem = pd_alloc_aligned(total + TAIL);
     if (!mem) {
         free(f);
         return NULL;

@@ -42,7 +42,8 @@ static int convert(const struct pd_frame *rgb, AVFrame *to)
         return AVERROR(ENOMEM);
     const int *table = sws_getCoefficients(SWS_CS_ITU601);
     sws_setColorspaceDetails(sws, table, 1, table, 1, 0, 1 << 16, 1 << 16);
-    int r = sws_scale(sws, &rgb->plane[0], &rgb->stride[0], 0, rgb->height, to->data, to->linesize);
+    int r = sws_scale(sws, (const uint8_t *const[4]){rgb->plane[0]}, (const int[4]){rgb->stride[0]}, 0, rgb->height,
+                      to->data, to->linesize);
     sws_freeContext(sws);
     return r < 0 ? r : 0;
 }

@@ -162,7 +162,8 @@ static int fill_frame(struct pd_video *v, const struct pd_frame *rgb)
         return AVERROR(ENOMEM);
     const int *table = sws_getCoefficients(v->enc->colorspace == AVCOL_SPC_BT709 ? SWS_CS_ITU709 : SWS_CS_ITU601);
     sws_setColorspaceDetails(v->sws, table, 1, table, 0, 0, 1 << 16, 1 << 16);
-    r = sws_scale(v->sws, &rgb->plane[0], &rgb->stride[0], 0, rgb->height, v->frame->data, v->frame->linesize);
+    r = sws_scale(v->sws, (const uint8_t *const[4]){rgb->plane[0]}, (const int[4]){rgb->stride[0]}, 0, rgb->height,
+                  v->frame->data, v->frame->linesize);
     return r < 0 ? r : 0;
 }
 
