@@ -130,6 +130,6 @@ int pd_net_load(const char *path, struct pd_net **ret_net, struct pd_err *err);
 int pd_net_load_memory(const void *data, size_t size, const char *name, struct pd_net **ret_net, struct pd_err *err);
 
 /* A network of a known shape with random weights (He-scaled, reproducible from @seed), written as an ONNX file with our
- * metadata. Names: pd_net_random_name(i) until NULL: "openpose-coco", "openpose-mpi", "vgg19", "tiny" (for tests), ... */
+ * metadata. Names: pd_net_random_name(i) until NULL: "openpose-coco", "openpose-mpi", "vgg19", "tiny" for tests, ... */
 int pd_net_random_write(const char *kind, uint64_t seed, const char *path, struct pd_err *err);
 const char *pd_net_random_name(int i);

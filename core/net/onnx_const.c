@@ -12,6 +12,8 @@
 #error "raw_data is little-endian: this host needs a byte swap here"
 #endif
 
+static const float no_floats;
+
 struct source {
     const struct pd_onnx *onnx;
     const Onnx__TensorProto *t;
@@ -168,6 +170,8 @@ int pd_onnx_const(const struct pd_onnx *onnx, const Onnx__TensorProto *tensor, c
                        "%s: tensor '%.80s' has data type %d; float, double, float16, int32, int64 are taken",
                        onnx->file, what, (int)tensor->data_type);
     }
+    if (!r && !c.f && !c.i)
+        c.f = &no_floats; /* empty, but of floats */
     if (!r)
         *ret_const = c;
     return r;
