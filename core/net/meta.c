@@ -92,7 +92,8 @@ static int read_paf_channels(struct pd_lower *lw, int n_paf)
                               y, n_paf);
         lw->meta.limbs[l].paf_x = (uint8_t)x;
         lw->meta.limbs[l].paf_y = (uint8_t)y;
-        s += used;
+        if (value)
+            s += used;
     }
     return value && *s ? bad_value(lw, "paf_channels", value, "one 'x,y' for each limb") : 0;
 }
