@@ -380,32 +380,43 @@ static int add_affine(struct builder *b)
 
 /* ---- the rest ---- */
 
-static int add_pool(struct builder *b)
+/* The pooling of a window layer. False where the library counts other samples than we do: with padding that counts, it
+ * also counts what the last window of a rounded-up size reaches beyond the padding. */
+static bool describe_window(const struct builder *b, struct pd_dnn_pool *p)
 {
     const struct pd_layer *l = b->l;
-    struct pd_dnn_ref src, dst = tensor_ref(b->plan, l->out);
+    int kernel[] = {l->kh, l->kw}, stride[] = {l->stride_y, l->stride_x}, dilation[] = {l->dilation_y, l->dilation_x};
+    int begin[] = {l->pad_top, l->pad_left}, end[] = {l->pad_bottom, l->pad_right};
+    int in[] = {b->in->shape.h, b->in->shape.w}, out[] = {b->out->shape.h, b->out->shape.w};
+    bool beyond = false, padded = false;
+    for (int i = 0; i < 2; i++) {
+        p->kernel[i] = kernel[i];
+        p->stride[i] = stride[i];
+        p->dilation[i] = dilation[i];
+        p->pad_begin[i] = begin[i];
+        /* what the last window reaches beyond the image: less than the padding, or more where sizes round up */
+        p->pad_end[i] = (out[i] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 - in[i] - begin[i];
+        beyond = beyond || p->pad_end[i] > end[i];
+        padded = padded || begin[i] || end[i];
+    }
+    p->alg = l->kind == PD_LAYER_MAXPOOL          ? dnnl_pooling_max
+             : l->count_include_pad && !beyond ? dnnl_pooling_avg_include_padding
+                                                  : dnnl_pooling_avg_exclude_padding;
+    return l->kind == PD_LAYER_MAXPOOL || !l->count_include_pad || !beyond || !padded;
+}
+
+static int add_pool(struct builder *b)
+{
+    struct pd_dnn_ref src, dst = tensor_ref(b->plan, b->l->out);
     int r = operand_as_out(b, &src);
     if (r < 0)
         return r;
     struct pd_dnn_pool p = {
-        .alg = l->kind == PD_LAYER_MAXPOOL                            ? dnnl_pooling_max
-               : l->kind == PD_LAYER_AVGPOOL && l->count_include_pad ? dnnl_pooling_avg_include_padding
-                                                                      : dnnl_pooling_avg_exclude_padding,
-        .src = src.md, .dst = dst.md, .kernel = {b->in->shape.h, b->in->shape.w}, .stride = {1, 1}, .dilation = {1, 1},
+        .alg = dnnl_pooling_avg_exclude_padding, .src = src.md, .dst = dst.md, .stride = {1, 1}, .dilation = {1, 1},
+        .kernel = {b->in->shape.h, b->in->shape.w},
     };
-    if (l->kind != PD_LAYER_GAVGPOOL) {
-        int kernel[] = {l->kh, l->kw}, stride[] = {l->stride_y, l->stride_x}, dilation[] = {l->dilation_y, l->dilation_x};
-        int begin[] = {l->pad_top, l->pad_left}, in[] = {b->in->shape.h, b->in->shape.w};
-        int out[] = {b->out->shape.h, b->out->shape.w};
-        for (int i = 0; i < 2; i++) {
-            p.kernel[i] = kernel[i];
-            p.stride[i] = stride[i];
-            p.dilation[i] = dilation[i];
-            p.pad_begin[i] = begin[i];
-            /* what the last window reaches beyond the image: less than the padding, or more where sizes round up */
-            p.pad_end[i] = (out[i] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 - in[i] - begin[i];
-        }
-    }
+    if (b->l->kind != PD_LAYER_GAVGPOOL && !describe_window(b, &p))
+        return unsupported(b);
     struct pd_dnn_prim prim;
     r = pd_dnn_pool(b->plan->dnn, &p, &prim, b->err);
     if (r < 0)
