@@ -9,6 +9,7 @@ static const struct pd_command *const commands[] = {
     &pd_cmd_run,
     &pd_cmd_check,
     &pd_cmd_detect,
+    &pd_cmd_bench,
     &pd_cmd_model,
     NULL,
 };

@@ -1,0 +1,57 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `posed bench`: what was measured, and the forms in which it is told. Main thread.
+ */
+#include <stdio.h>
+
+#include "daemon/cli.h"
+
+#define PD_BENCH_BATCHES_MAX 7
+#define PD_BENCH_CAMERA_FPS 30.0 /* what a camera-hour is counted at */
+
+struct pd_bench_batch {
+    int n;
+    int runs;
+    double ms, best_ms; /* median and least time of a batch */
+    double fps;         /* frames a second at the median */
+    double growth;      /* median time over that of batch 1 */
+};
+
+struct pd_bench_pipeline { /* one camera, one frame at a time; medians in ms */
+    bool there;
+    int src_w, src_h;
+    double preprocess, network, post, total;
+};
+
+struct pd_bench {
+    const struct pd_net *net;
+    const struct pd_engine_caps *caps;
+    int width, height;
+    struct pd_shape *shapes; /* net->n_tensors */
+    double gflop;            /* of one frame */
+    int n_layers;            /* 0: the engine cannot tell */
+    struct pd_layer_time *layers;
+    int n_batches;
+    struct pd_bench_batch batch[PD_BENCH_BATCHES_MAX];
+    struct pd_bench_pipeline pipeline;
+    double price; /* of an hour of this machine, 0: not given */
+};
+
+/* Billions of operations (two a multiply-add) of what the i-th entry of layers ran: it and those that ran with it. */
+double pd_bench_layer_gflop(const struct pd_bench *bench, int i);
+double pd_bench_best_fps(const struct pd_bench *bench);
+/* Price of one camera for an hour at PD_BENCH_CAMERA_FPS, the machine full. */
+double pd_bench_camera_hour(const struct pd_bench *bench);
+
+/* bench_measure.c. @seconds: how long each measurement goes on, at least. */
+int pd_bench_layers(struct pd_bench *bench, struct pd_engine *engine, double seconds, struct pd_err *err);
+int pd_bench_batches(struct pd_bench *bench, struct pd_engine *engine, double seconds, struct pd_err *err);
+int pd_bench_pipeline(struct pd_bench *bench, struct pd_engine *engine, double seconds, struct pd_err *err);
+
+/* bench_print.c */
+void pd_bench_print(const struct pd_bench *bench, FILE *out);
+int pd_bench_print_json(const struct pd_bench *bench, FILE *out, struct pd_err *err);
+
+/* bench_plot.c: time against batch size as a drawing of its own. */
+int pd_bench_plot(const struct pd_bench *bench, const char *path, struct pd_err *err);
