@@ -4,17 +4,22 @@
 #include <string.h>
 
 #include "daemon/check.h"
+#include "daemon/cli.h"
 
-/* The network at the configured input size. */
+/* The network at the input size that the daemon would use. */
 static void check_size(struct pd_check *check, const struct pd_config *config, const struct pd_net *net)
 {
     struct pd_err err;
+    int width = pd_cli_round(net, config->width), height = pd_cli_round(net, config->height);
     struct pd_shape *shapes = calloc((size_t)net->n_tensors, sizeof(*shapes));
     if (!shapes)
         pd_check_tell(check, PD_CHECK_FAIL, "network", "out of memory");
-    else if (pd_net_shapes(net, config->height, config->width, shapes, &err) < 0)
-        pd_check_tell(check, PD_CHECK_FAIL, "network", "width %d, height %d do not fit the network: %s", config->width,
-                      config->height, err.text);
+    else if (pd_net_shapes(net, height, width, shapes, &err) < 0)
+        pd_check_tell(check, PD_CHECK_FAIL, "network", "width %d, height %d do not fit the network: %s", width, height,
+                      err.text);
+    else if (width != config->width || height != config->height)
+        pd_check_tell(check, PD_CHECK_NOTE, "network", "its input will be %dx%d: %dx%d is no multiple of its stride %d",
+                      width, height, config->width, config->height, net->meta.stride);
     free(shapes);
 }
 
@@ -68,8 +73,8 @@ static void open_engine(struct pd_check *check, const struct pd_config *config, 
 {
     struct pd_engine_params params = {
         .precision = config->precision,
-        .width = config->width,
-        .height = config->height,
+        .width = pd_cli_round(net, config->width),
+        .height = pd_cli_round(net, config->height),
         .max_batch = 1,
         .threads = config->threads,
         .n_devices = config->n_devices,

@@ -176,6 +176,14 @@ int pd_config_read_password(struct pd_camera_config *camera, const char *root_di
         pd_config_problem(doc, line, "password_file", "found without a username, expected both or neither");
         return 0;
     }
+    const char *unit_dir = getenv("CREDENTIALS_DIRECTORY");
+    if (unit_dir && *camera->password_file != '/' && access(unit_dir, X_OK) < 0) {
+        /* systemd shows credentials to a unit's ExecStart= alone, and ExecReload= checks the files before the daemon
+         * reads them again */
+        pd_config_warning(doc, line, "password_file", "found no way to the unit's credentials from here (%s), so it is "
+                          "not checked", strerror(errno));
+        return 0;
+    }
     PD_CLEANUP(pd_freep) char *path = NULL;
     int r = locate(camera->password_file, root_dir, &path);
     if (r < 0)
@@ -183,7 +191,7 @@ int pd_config_read_password(struct pd_camera_config *camera, const char *root_di
     if (!path) {
         pd_config_problem(doc, line, "password_file", "found the name of a credential that is not there, expected a "
                           "file of that name in %s",
-                          getenv("CREDENTIALS_DIRECTORY") ? "the unit's credentials (LoadCredential=camera:DIRECTORY, "
+                          unit_dir ? "the unit's credentials (LoadCredential=camera:DIRECTORY, "
                           "read when the unit starts)" : "the folder credentials beside posed.json");
         return 0;
     }

@@ -35,10 +35,10 @@ static const struct pd_option options[] = {
      .text = "Arithmetic of the engine; auto is the engine's fastest that keeps the accuracy."},
     {"width", PD_OPT_INT, DAEMON(width), .def = "456", RANGE(32, 4096), .unit = "pixels",
      .on_change = PD_CHANGE_RESTART,
-     .text = "Width of the network's input, a multiple of the network's stride (usually 8). Frames are scaled to fit; "
-             "a larger input finds smaller people and takes more time."},
+     .text = "Width of the network's input, rounded up to a multiple of its stride (usually 8). Frames are scaled to "
+             "fit; a larger input finds smaller people and takes more time."},
     {"height", PD_OPT_INT, DAEMON(height), .def = "256", RANGE(32, 4096), .unit = "pixels",
-     .on_change = PD_CHANGE_RESTART, .text = "Height of the network's input, a multiple of the network's stride."},
+     .on_change = PD_CHANGE_RESTART, .text = "Height of the network's input, rounded up likewise."},
     {"batch", PD_OPT_INT, DAEMON(batch), .def = "32", RANGE(1, PD_BATCH_MAX), .unit = "frames",
      .on_change = PD_CHANGE_RESTART, .text = "Most frames, of different cameras, that the network sees at once."},
     {"batch_wait_ms", PD_OPT_NUMBER, DAEMON(batch_wait_ms), .def = "10", RANGE(0, 1000), .unit = "ms",

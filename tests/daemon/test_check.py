@@ -104,9 +104,9 @@ class Check(unittest.TestCase):
         self.config["network"] = "net.onnx"
         self.assert_finding("network", "fail", "net.onnx")
 
-    def test_a_size_that_does_not_fit_the_network_is_a_failure(self):
+    def test_a_size_between_two_strides_is_rounded_up(self):
         self.config["width"] = 457
-        self.assert_finding("network", "fail", "width 457, height 256")
+        self.assert_finding("network", "note", "its input will be 464x256")
 
     def test_an_engine_that_is_not_in_the_build_is_a_failure(self):
         self.config["engine"] = "cudnn"

@@ -511,8 +511,14 @@ static void a_bare_name_is_a_credential(void **state)
     pd_config_destroy(c);
 
     snprintf(dir, sizeof(dir), "%s/unit", s->dir);
-    assert_int_equal(mkdir(dir, 0700), 0);
     assert_int_equal(setenv("CREDENTIALS_DIRECTORY", dir, 1), 0);
+    assert_int_equal(load(s, &c), 0); /* as in ExecReload=, which does not see them */
+    assert_int_equal(s->n_lines, 1);
+    assert_line(s, 0, "cameras.d/till.json", 1, "warning: password_file: found no way to the unit's credentials");
+    assert_null(c->cameras[0].password);
+    pd_config_destroy(c);
+
+    assert_int_equal(mkdir(dir, 0700), 0);
     for (size_t i = 0; i < PD_ARRAY_SIZE(files); i++) {
         snprintf(path, sizeof(path), "unit/%s", files[i]);
         put(s, path, "inside systemd");

@@ -51,6 +51,7 @@ class Installed(unittest.TestCase):
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder.name))
         text = (self.prefix / "lib/systemd/system/posed.service").read_text()
         (folder / "posed.service").write_text(text.replace(f"={PREFIX}/bin/", f"={self.prefix}/bin/"))
+        shutil.copy(self.prefix / "lib/systemd/system/posed.socket", folder)
         (folder / "posed.service.d").mkdir()
         for dropin in dropins:
             shutil.copy(self.prefix / "share/posed/systemd" / dropin, folder / "posed.service.d")
@@ -61,7 +62,8 @@ class Installed(unittest.TestCase):
                   "share/posed/posed.schema.json", "share/posed/camera.schema.json", "share/man/man1/posed.1",
                   "share/man/man1/posectl.1", "share/man/man5/posed.conf.5"]
         if SYSTEMD == "1":
-            wanted += ["lib/systemd/system/posed.service", "lib/sysusers.d/posed.conf", "lib/tmpfiles.d/posed.conf",
+            wanted += ["lib/systemd/system/posed.service", "lib/systemd/system/posed.socket",
+                       "lib/sysusers.d/posed.conf", "lib/tmpfiles.d/posed.conf",
                        "share/posed/systemd/gpu.conf", "share/posed/systemd/v4l2.conf"]
         missing = [path for path in wanted if not (self.prefix / path).is_file()]
         self.assertEqual(missing, [])
@@ -87,7 +89,7 @@ class Installed(unittest.TestCase):
     def test_systemd_accepts_the_units(self):
         need_systemd()
         for unit in (self.unit(), self.unit("gpu.conf"), self.unit("v4l2.conf")):
-            self.assertEqual(run("systemd-analyze", "verify", "--man=no", unit), (0, ""))
+            self.assertEqual(run("systemd-analyze", "verify", "--man=no", unit, unit.with_suffix(".socket")), (0, ""))
 
     def test_exposure_is_bounded(self):
         need_systemd()
