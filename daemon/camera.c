@@ -157,12 +157,16 @@ int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **r
     camera->hub = params->hub;
     camera->worker = params->worker;
     camera->device_frames = params->device_frames;
-    camera->base = params->base;
     camera->index = -1;
     camera->source_gone = true;
     camera->since_us = pd_wall_us();
-    atomic_init(&camera->decoded, params->base);
-    atomic_init(&camera->settled, params->base);
+    const struct pd_camera *before = params->before;
+    camera->base = before ? atomic_load(&before->decoded) : 0;
+    atomic_init(&camera->decoded, camera->base);
+    atomic_init(&camera->settled, camera->base);
+    atomic_init(&camera->published, before ? atomic_load(&before->published) : 0);
+    atomic_init(&camera->dropped, before ? atomic_load(&before->dropped) : 0);
+    atomic_init(&camera->failed, before ? atomic_load(&before->failed) : 0);
     struct pd_source_config source = source_config(config, params->device_frames);
     camera->live = pd_source_is_live(&source);
     if (config->track || config->smooth > 0)

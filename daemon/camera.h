@@ -100,7 +100,7 @@ struct pd_camera_params {
     _Atomic int64_t *next_id;
     int hub, worker;
     bool device_frames; /* the engine takes frames that are in its memory: hwaccel auto is cuda */
-    uint64_t base;
+    const struct pd_camera *before; /* the run of the same camera that this one continues, NULL: none */
 };
 
 /* Joins the queue; does not start the source yet. */

@@ -18,6 +18,9 @@
 #define HANDOFF_CAPACITY 4096
 #define TICK_MS 50        /* how soon a loss that no line follows is told */
 #define DEADLINE_MS 700   /* of a stop, for everything but the byes; with their 200 ms it stays under a second */
+#define GRACE_MS 200
+#define DONE_GRACE_MS 10000
+#define DONE "done"
 #define STUCK_MIN_NS (30 * PD_NS_PER_S)
 
 /* ---- what the loop looks at ---- */
@@ -32,7 +35,7 @@ static void on_tick(uv_timer_t *timer)
     struct pd_manager *m = timer->data;
     pd_manager_drain(m);
     if (m->options.exit_when_done && !m->stopping && pd_manager_all_ended(m))
-        pd_manager_stop(m, PD_EXIT_OK, "done");
+        pd_manager_stop(m, PD_EXIT_OK, DONE);
 }
 
 /* The engine counts as stuck when its oldest batch takes ten times as long as any before it, and over half a minute.
@@ -65,7 +68,11 @@ static void on_second(uv_timer_t *timer)
 
 static void on_stop_signal(uv_signal_t *handle, int signum)
 {
-    pd_manager_stop(handle->data, PD_EXIT_OK, signum == SIGINT ? "interrupted" : "terminated");
+    struct pd_manager *m = handle->data;
+    if (m->closing && m->server)
+        pd_server_hurry(m->server);
+    else
+        pd_manager_stop(m, PD_EXIT_OK, signum == SIGINT ? "interrupted" : "terminated");
 }
 
 static void on_reload_signal(uv_signal_t *handle, int signum)
@@ -81,7 +88,7 @@ static void on_reload_signal(uv_signal_t *handle, int signum)
  * 3. finish the queue; what no batch has is let go   pd_pipeline_stop, the same thread
  * 4. drain the engine, join the post-processing
  * 5. publish what was posted, tell the last losses   on_stopper_done, the loop again
- * 6. say bye, give the lines 200 ms, close           pd_server_close
+ * 6. say bye, give the lines some time, close         pd_server_close
  * 7. close what the loop still holds; it ends        on_server_closed
  * A source or an engine that does not end in time is left behind: steps 5 and 6 are done without it, then _exit(). */
 
@@ -126,7 +133,8 @@ static void say_goodbye(struct pd_manager *m)
     pd_manager_drain(m);
     for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
         pd_hub_settle(m->hub, camera->hub, atomic_load(&camera->decoded));
-    pd_server_close(m->server, m->bye, on_server_closed);
+    m->closing = true;
+    pd_server_close(m->server, m->bye, m->grace_ms, on_server_closed);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -160,6 +168,9 @@ void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason)
     m->stopping = true;
     m->exit_code = exit_code;
     m->bye = reason;
+    /* Nobody waits for the end of a run that ends by itself: its last lines have the time that a slow client always has. */
+    m->grace_ms = m->options.exit_when_done && exit_code == PD_EXIT_OK && !strcmp(reason, DONE)
+                      ? DONE_GRACE_MS : GRACE_MS;
     pd_notify("STOPPING=1");
     pd_log_info(NULL, "stopping: %s", reason);
     pd_server_stop_accepting(m->server);

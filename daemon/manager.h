@@ -47,7 +47,9 @@ struct pd_manager {
 
     bool stopping;
     bool stopped_pipeline;   /* the stopper is done: nothing is posted any more */
+    bool closing;            /* the server says its byes */
     const char *bye;
+    int grace_ms;
     int exit_code;
     int64_t watchdog_ns, watchdog_fed_ns;
 };

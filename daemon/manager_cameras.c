@@ -86,20 +86,18 @@ void pd_manager_on_event(struct pd_manager *m, struct pd_event *event)
 
 /* ---- start ---- */
 
-static int start_camera(struct pd_manager *m, struct pd_tree *tree, const struct pd_camera_config *config, int hub,
-                        uint64_t base, struct pd_err *err)
+static int start_camera(struct pd_manager *m, struct pd_tree *tree, const struct pd_camera_config *config,
+                        const struct pd_camera *before, struct pd_err *err)
 {
     struct pd_camera *camera = NULL;
-    bool new_in_hub = hub < 0;
-    if (new_in_hub)
-        hub = pd_hub_add_camera(m->hub, config->name);
+    int hub = before ? before->hub : pd_hub_add_camera(m->hub, config->name);
     if (hub < 0)
         return pd_err_set(err, hub, "camera %s: %s", config->name, strerror(-hub));
     const struct pd_camera_params params = {
         .tree = tree, .config = config, .queue = pd_pipeline_queue(m->pipeline), .handoff = &m->handoff,
         .skeleton = m->net->meta.skeleton, .next_id = &m->next_id, .hub = hub,
         .device_frames = pd_pipeline_caps(m->pipeline)->device_frames,
-        .worker = m->next_worker++ % pd_pipeline_workers(m->pipeline), .base = base,
+        .worker = m->next_worker++ % pd_pipeline_workers(m->pipeline), .before = before,
     };
     int r = pd_camera_create(&params, &camera, err);
     if (r < 0)
@@ -114,7 +112,7 @@ static int start_camera(struct pd_manager *m, struct pd_tree *tree, const struct
     return 0;
 fail:
     pd_camera_destroy(camera);
-    if (new_in_hub)
+    if (!before)
         pd_hub_remove_camera(m->hub, hub);
     return pd_err_prefix(err, r, "camera %s", config->name);
 }
@@ -125,7 +123,7 @@ int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err)
     for (int i = config->n_cameras - 1; i >= 0; i--) { /* the list is built from its end: sorted by name */
         if (!config->cameras[i].enabled)
             continue;
-        int r = start_camera(m, m->tree, &config->cameras[i], -1, 0, err);
+        int r = start_camera(m, m->tree, &config->cameras[i], NULL, err);
         if (r < 0)
             return r;
     }
@@ -191,10 +189,14 @@ static void unlink_camera(struct pd_manager *m, struct pd_camera *camera)
     while (*at != camera)
         at = &(*at)->next;
     *at = camera->next;
+}
+
+static void count_gone(struct pd_manager *m, const struct pd_camera *camera)
+{
     m->gone_published += atomic_load(&camera->published);
     m->gone_dropped += atomic_load(&camera->dropped);
     m->gone_failed += atomic_load(&camera->failed);
-    m->gone_decoded += atomic_load(&camera->decoded) - camera->base;
+    m->gone_decoded += atomic_load(&camera->decoded);
 }
 
 /* Source gone, frames settled: what was to come of it comes now. */
@@ -202,14 +204,15 @@ static void finish_stop(struct pd_manager *m, struct pd_camera *camera)
 {
     unlink_camera(m, camera);
     struct pd_err err;
-    uint64_t base = atomic_load(&camera->decoded);
-    bool again = camera->next_config && !m->stopping;
-    if (again && start_camera(m, camera->next_tree, camera->next_config, camera->hub, base, &err) < 0) {
+    bool again = camera->next_config != NULL;
+    if (again && start_camera(m, camera->next_tree, camera->next_config, camera, &err) < 0) {
         pd_log_err(NULL, "%s", err.text);
         again = false;
     }
-    if (!again)
+    if (!again) {
         tell_removed(m, camera);
+        count_gone(m, camera);
+    }
     pd_camera_destroy(camera);
 }
 
@@ -272,7 +275,7 @@ static void on_camera_diff(const struct pd_camera_config *before, const struct p
         *(want ? &reload->changed : &reload->removed) += 1;
     } else if (want) {
         struct pd_err err;
-        if (start_camera(m, reload->tree, after, -1, 0, &err) < 0)
+        if (start_camera(m, reload->tree, after, NULL, &err) < 0)
             pd_log_err(NULL, "%s", err.text);
         else
             reload->added++;
@@ -340,6 +343,7 @@ void pd_manager_finish_cameras(struct pd_manager *m)
     while (m->cameras) {
         struct pd_camera *camera = m->cameras;
         unlink_camera(m, camera);
+        count_gone(m, camera);
         pd_hub_settle(m->hub, camera->hub, atomic_load(&camera->decoded));
         pd_camera_destroy(camera);
     }

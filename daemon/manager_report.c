@@ -43,7 +43,7 @@ struct pd_totals pd_manager_totals(const struct pd_manager *m)
         struct pd_source_stats source = source_stats(m, camera);
         t.cameras++;
         t.up += camera->state == PD_SOURCE_UP;
-        t.decoded += atomic_load(&camera->decoded) - camera->base;
+        t.decoded += atomic_load(&camera->decoded);
         t.published += pd_counted(&camera->published);
         t.dropped += pd_counted(&camera->dropped);
         t.failed += pd_counted(&camera->failed);

@@ -8,7 +8,6 @@
 
 #define BACKLOG 1024
 #define PAUSE_MAX_NS (40 * PD_NS_PER_MS)
-#define CLOSE_MS 200
 
 static void flush_all(struct pd_server *server)
 {
@@ -150,7 +149,7 @@ void pd_server_client_gone(struct pd_server *server)
     closed(user);
 }
 
-void pd_server_close(struct pd_server *server, const char *reason, void (*closed)(void *user))
+void pd_server_close(struct pd_server *server, const char *reason, int grace_ms, void (*closed)(void *user))
 {
     pd_server_stop_accepting(server);
     server->closed = closed;
@@ -158,8 +157,14 @@ void pd_server_close(struct pd_server *server, const char *reason, void (*closed
         next = client->next;
         pd_client_finish(client, reason);
     }
+    uv_update_time(server->params.loop);
     if (!server->clients)
         pd_server_client_gone(server);
     else
-        uv_timer_start(&server->close_timer, on_close_timer, CLOSE_MS, 0);
+        uv_timer_start(&server->close_timer, on_close_timer, (uint64_t)grace_ms, 0);
+}
+
+void pd_server_hurry(struct pd_server *server)
+{
+    on_close_timer(&server->close_timer);
 }

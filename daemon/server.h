@@ -46,5 +46,8 @@ void pd_server_get_stats(const struct pd_server *server, struct pd_server_stats 
 void pd_server_set_max_clients(struct pd_server *server, int max_clients);
 /* No new clients from now on. */
 void pd_server_stop_accepting(struct pd_server *server);
-/* Say bye to everyone, give the last lines 200 ms to leave, close, then call @closed; the server is gone after it. */
-void pd_server_close(struct pd_server *server, const char *reason, void (*closed)(void *user));
+/* Say bye to everyone, give the lines that wait @grace_ms to leave, close, then call @closed; the server is gone after
+ * it. */
+void pd_server_close(struct pd_server *server, const char *reason, int grace_ms, void (*closed)(void *user));
+/* After pd_server_close: end the grace now. */
+void pd_server_hurry(struct pd_server *server);

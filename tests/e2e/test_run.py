@@ -1,0 +1,385 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`posed run` and its socket, with the null engine on synthetic cameras.
+
+usage: test_run.py POSED"""
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import unittest
+
+from daemon import PATIENCE, POSED, Case, finite, live, read_to_end, wait_for
+
+
+class Lines(Case):
+    def test_every_kind_of_line_is_as_the_schema_says(self):
+        daemon = self.daemon({"a": live(track=True, smooth=2), "b": finite(10), "nowhere": {"url": "/no/such.mp4"}})
+        client = self.client(daemon)
+        self.assertEqual(client.hello["cameras"], ["a", "b", "nowhere"])
+        self.assertEqual(len(client.hello["skeleton"]["keypoints"]), 18)
+        self.assertEqual(client.subscribe()["unknown"], [])
+        pose = client.read_until("pose", camera="a")
+        self.assertEqual(len(pose["people"]), 3)
+        self.assertEqual(sorted(p["id"] for p in pose["people"]), [1, 2, 3])
+        down = client.read_until("status", camera="nowhere", state="down")
+        self.assertNotEqual(down["reason"], "")
+        client.send({"request": "ping", "n": 7})
+        self.assertEqual(client.read_until("pong")["n"], 7)
+        client.send({"request": "metrics"})
+        text = client.read_until("metrics")["text"]
+        self.assertIn('posed_camera_up{camera="a"} 1', text)
+        self.assertIn("posed_stage_seconds_bucket", text)
+        cameras, whole = client.status()
+        self.assertEqual(set(cameras), {"a", "b", "nowhere"})
+        self.assertEqual(cameras["b"]["numbers"]["decoded"], 10)
+        self.assertEqual(whole["cameras"]["all"], 3)
+        daemon.signal(signal.SIGTERM)
+        client.read_to_end()
+        self.assertIsNotNone(client.bye)
+
+    def test_subscriptions_choose_cameras_and_types(self):
+        daemon = self.daemon({"a": live(), "b": live(), "c": live()})
+        only_b = self.client(daemon)
+        self.assertEqual(only_b.subscribe(["b", "x"], types=["pose"])["unknown"], ["x"])
+        states = self.client(daemon)
+        states.subscribe(types=["status"])
+        for _ in range(20):
+            line = only_b.read()
+            self.assertEqual((line["type"], line["camera"]), ("pose", "b"))
+        self.assertEqual({states.read_until("status")["camera"] for _ in range(3)}, {"a", "b", "c"})
+        states.send({"request": "ping"})
+        states.read_until("pong")
+        self.assertNotIn("pose", states.types)
+
+    def test_max_fps_thins_and_says_so(self):
+        daemon = self.daemon({"a": live(50)})
+        client = self.client(daemon)
+        client.subscribe(max_fps=10, types=["pose"])
+        client.read_until("pose")
+        begin = time.monotonic()
+        for _ in range(15):
+            client.read_until("pose")
+        self.assertGreater(time.monotonic() - begin, 1.2)
+        numbers = client.status()[1]["client"]
+        self.assertGreater(numbers["thinned"], 0)
+        daemon.signal(signal.SIGTERM)
+        client.read_to_end()
+        final = client.bye["client"]
+        self.assertEqual(final["delivered"], client.delivered["a"])
+        self.assertEqual(final["lost"], client.lost.get("a", 0))
+
+    def test_half_a_close_is_still_served(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        client.send(b'{"request":"ping","n":1}')  # no newline: the end ends it
+        client.socket.shutdown(socket.SHUT_WR)
+        self.assertEqual(client.read()["n"], 1)
+        self.assertIsNone(client.read())
+        client = self.client(daemon)
+        client.send({"subscribe": {"cameras": "*"}})
+        client.socket.shutdown(socket.SHUT_WR)
+        for _ in range(3):
+            client.read_until("pose")
+
+
+class Equation(Case):
+    """published + gaps == decoded, for every camera and every subscriber."""
+
+    def test_it_holds_for_files_to_the_last_frame(self):
+        daemon = self.daemon({"a": finite(3000, realtime=False), "b": finite(500)}, args=["--exit-when-done"],
+                             env={"POSED_NULL_BATCH_MS": "2"})
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_to_end()
+        self.assertEqual(daemon.wait(), 0)
+        for camera, frames in (("a", 3000), ("b", 500)):
+            if camera in client.first:
+                self.assertEqual(client.first[camera] - 1 + client.told(camera), frames)
+        self.assertFalse(client.cut)
+        self.assertEqual(client.bye["client"]["lost"], sum(client.lost.values()))
+        self.assertEqual(set(client.state.values()), {"ended"})
+        self.assertIn("3500 frames decoded, 3500 lines published", daemon.log.read_text())
+
+    def test_it_holds_when_the_engine_is_too_slow(self):
+        daemon = self.daemon({c: live(100) for c in "abc"}, env={"POSED_NULL_BATCH_MS": "60"})
+        clients = [self.client(daemon) for _ in range(2)]
+        for client in clients:
+            client.subscribe()
+        for client in clients:
+            while min(client.told(c) for c in "abc") < 150:
+                client.read()
+        cameras, _ = clients[0].status()
+        daemon.signal(signal.SIGTERM)
+        read_to_end(*clients)
+        for client in clients:
+            for camera in "abc":
+                self.assertGreater(client.lost[camera], 0)
+                decoded = client.next[camera] - 1
+                self.assertEqual(client.first[camera] - 1 + client.told(camera), decoded)
+                self.assertGreaterEqual(decoded, cameras[camera]["numbers"]["decoded"])
+        self.assertEqual({c: clients[0].next[c] for c in "abc"}, {c: clients[1].next[c] for c in "abc"})
+
+    def test_a_stalled_reader_loses_lines_and_nobody_else_does(self):
+        daemon = self.daemon({c: live(200, max_fps=0) for c in "abcdefgh"})
+        fast, stalled = self.client(daemon), self.client(daemon)
+        for client in (fast, stalled):
+            client.subscribe(types=["pose"])
+        end = time.monotonic() + 2.5  # about 4000 lines of 1.2 kB: ten times what waits for one client
+        while time.monotonic() < end:
+            fast.read()
+        queued = fast.status()[1]
+        self.assertLess(queued["client"]["queued_bytes"], (256 + 32) * 1024)  # 256 of poses, and the answer itself
+        stalled.read_while(lambda: sum(stalled.lost.values()) < 100)
+        daemon.signal(signal.SIGTERM)
+        read_to_end(fast, stalled)
+        self.assertEqual(stalled.bye["client"]["lost"], sum(stalled.lost.values()))
+        self.assertEqual(stalled.bye["client"]["delivered"], sum(stalled.delivered.values()))
+        for camera in "abcdefgh":
+            self.assertEqual(fast.next[camera], stalled.next[camera])
+
+    def test_frames_lost_to_the_engine_are_told(self):
+        daemon = self.daemon({"a": live(50)}, env={"POSED_NULL_LOST_AFTER": "30"})
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_to_end()
+        self.assertEqual(daemon.wait(), 75)
+        self.assertGreater(client.lost.get("a", 0), 0)
+        self.assertEqual(client.bye["client"]["lost"], client.lost["a"])
+
+
+class Clients(Case):
+    def test_bad_lines_are_answered_and_change_nothing(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        for bad in (b"\n", b"{}\n", b"[]\n", b"nonsense\n", b"\xff\xfe\x00\n", b'{"request":"fly"}\n', b'"\\ud800"\n',
+                    b'{"subscribe":1}\n', b'{"subscribe":{"cameras":7}}\n', b'{"subscribe":{"types":["x"]}}\n',
+                    b'{"subscribe":{"types":[]}}\n', b'{"subscribe":{"max_fps":-1}}\n', b'{"subscribe":{"max_fps":0}}\n',
+                    b'{"subscribe":{"cameras":["' + b"x" * 64 + b'"]}}\n', b'{"request":"ping","n":"x"}\n'):
+            client.send(bad)
+            if bad != b"\n":
+                self.assertEqual(client.read()["type"], "error", bad)
+        client.send(b'{"request":"ping","n":1,"later":true}\n{"request":"pi')
+        self.assertEqual(client.read()["n"], 1)
+        client.send(b'ng","n":2}\r\n')
+        self.assertEqual(client.read()["n"], 2)
+
+    def test_a_line_too_long_ends_the_connection(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        client.send(b"x" * 5000)
+        self.assertEqual(client.read()["type"], "error")
+        self.assertEqual(client.read()["reason"], "line too long")
+        self.assertIsNone(client.read())
+
+    def test_who_asks_without_reading_is_bounded(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        client.socket.setblocking(False)
+        sent = 0
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            try:
+                sent += client.socket.send(b'{"request":"metrics"}\n' * 100)
+            except BlockingIOError:
+                time.sleep(0.01)
+        other = self.client(daemon)
+        self.assertLess(other.status()[1]["latency_ms"]["p99"], 1000)
+        with open(f"/proc/{daemon.process.pid}/status") as f:
+            rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+        self.assertLess(sent, 4 << 20)
+        if not os.environ.get("POSED_SANITIZED"):
+            self.assertLess(rss, 200_000)
+
+    def test_one_too_many_is_turned_away(self):
+        daemon = self.daemon({"a": live()}, config={"max_clients": 2})
+        kept = [self.client(daemon) for _ in range(2)]
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.settimeout(PATIENCE)
+        s.connect(str(daemon.path))
+        line = json.loads(s.makefile().readline())
+        self.assertEqual((line["type"], line["reason"]), ("bye", "too many clients"))
+        kept[0].close()
+        wait_for("a place", lambda: self.can_connect(daemon))
+
+    def can_connect(self, daemon):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(str(daemon.path))
+            return json.loads(s.makefile().readline())["type"] == "hello"
+
+    def test_many_come_and_go(self):
+        daemon = self.daemon({"a": live(100)})
+        watcher = self.client(daemon)
+        watcher.subscribe()
+        fds = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+        for i in range(200):
+            client = daemon.client()
+            client.send({"subscribe": {"cameras": "*"}})
+            if i % 2:
+                client.read()
+            client.close()
+        watcher.send({"request": "ping"})
+        watcher.read_until("pong")
+        wait_for("closed connections", lambda: len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= fds)
+        self.assertEqual(watcher.lost.get("a", 0) + watcher.delivered["a"],
+                         watcher.next["a"] - watcher.first["a"])
+
+
+class Socket(Case):
+    def run_once(self, daemon):
+        done = subprocess.run([POSED, "run", "--config", daemon.dir / "posed.json"], capture_output=True, text=True,
+                              timeout=PATIENCE)
+        return done.returncode, done.stderr
+
+    def test_taken_by_a_living_daemon(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        code, text = self.run_once(daemon)
+        self.assertEqual(code, 1)
+        self.assertEqual(len(text.splitlines()), 1, text)
+        self.assertIn("running daemon", text)
+        client.send({"request": "ping"})
+        client.read_until("pong")
+
+    def test_left_by_a_dead_one(self):
+        daemon = self.daemon({"a": live()})
+        self.client(daemon)
+        daemon.kill()
+        self.assertTrue(daemon.path.exists())
+        daemon.start()
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_until("pose")
+        self.assertEqual(daemon.stop()[0], 0)
+        self.assertFalse(daemon.path.exists())
+
+    def test_paths_that_cannot_be(self):
+        daemon = self.daemon({"a": live()}, start=False)
+        for path, word, code in (("/tmp/" + "x" * 120, "bytes", 78), (str(daemon.dir / "no" / "s"), "folder", 1),
+                                 (str(daemon.dir / "posed.json"), "no socket", 78)):
+            daemon.config["socket"] = path
+            daemon.write_config()
+            got, text = self.run_once(daemon)
+            self.assertEqual((got, len(text.splitlines())), (code, 1), text)
+            self.assertIn(word, text)
+            self.assertTrue((daemon.dir / "posed.json").is_file())
+
+    def test_its_mode_is_as_configured(self):
+        daemon = self.daemon({"a": live()}, config={"socket_mode": "0640"})
+        self.client(daemon)
+        self.assertEqual(stat.S_IMODE(daemon.path.stat().st_mode), 0o640)
+
+
+class Ends(Case):
+    def test_sigterm_is_quick_and_says_bye(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            daemon = self.daemon({c: live() for c in "abcd"}, env={"POSED_NULL_BATCH_MS": "100"})
+            clients = [self.client(daemon) for _ in range(3)]
+            for client in clients[1:]:
+                client.subscribe()
+            clients[1].read_until("pose")
+            begin = time.monotonic()
+            daemon.signal(number)
+            self.assertEqual(daemon.wait(), 0)
+            if not os.environ.get("POSED_SANITIZED"):
+                self.assertLess(time.monotonic() - begin, 1.0)
+            for client in clients:
+                client.read_to_end()
+                self.assertIsNotNone(client.bye)
+                client.close()
+
+    def test_a_batch_that_hangs_does_not_hold_the_end(self):
+        daemon = self.daemon({"a": live()}, env={"POSED_NULL_FRAME_MS": "1500"})
+        client = self.client(daemon)
+        client.subscribe()
+        wait_for("frames", lambda: client.status()[0]["a"]["numbers"]["decoded"] > 1)
+        code, seconds = daemon.stop()
+        self.assertEqual(code, 0)
+        self.assertLess(seconds, 2.0 if os.environ.get("POSED_SANITIZED") else 1.2)
+        client.read_to_end()
+        self.assertIsNotNone(client.bye)
+        self.assertGreater(client.lost["a"], 0)
+
+    def test_mistakes_in_the_configuration_are_all_told(self):
+        daemon = self.daemon({"a": live(), "b": {"url": 7}, "c": {"urrl": "x"}}, config={"batch": 99}, start=False)
+        done = subprocess.run([POSED, "run", "--config", daemon.dir / "posed.json"], capture_output=True, text=True,
+                              timeout=PATIENCE)
+        self.assertEqual(done.returncode, 78)
+        for word in ("batch", "b.json", "c.json"):
+            self.assertIn(word, done.stderr)
+
+    def test_a_network_that_is_none(self):
+        daemon = self.daemon({"a": live()}, start=False)
+        daemon.config["network"] = str(daemon.dir / "posed.json")
+        daemon.write_config()
+        done = subprocess.run([POSED, "run", "--config", daemon.dir / "posed.json"], capture_output=True, text=True,
+                              timeout=PATIENCE)
+        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (78, 1), done.stderr)
+
+    def test_wrong_usage(self):
+        for args in (["--nonsense"], ["camera"]):
+            self.assertEqual(subprocess.run([POSED, "run", *args], capture_output=True).returncode, 2)
+        self.assertEqual(subprocess.run([POSED, "run", "--help"], capture_output=True).returncode, 0)
+
+
+class Reload(Case):
+    def test_cameras_come_change_and_go_and_the_others_lose_nothing(self):
+        daemon = self.daemon({"a": live(), "b": live(), "c": live()})
+        client = self.client(daemon)
+        client.subscribe()
+        for camera in "abc":
+            client.read_until("pose", camera=camera)
+        daemon.remove_camera("b")
+        daemon.write_camera("c", live(track=True))
+        daemon.write_camera("d", live())
+        daemon.signal(signal.SIGHUP)
+        client.read_until("status", camera="b", state="removed")
+        client.read_until("pose", camera="d")
+        client.read_while(lambda: client.state.get("c") != "up")
+        while "id" not in client.read_until("pose", camera="c")["people"][0]:
+            pass  # lines of before; that their numbers go on is checked with every line
+        cameras, _ = client.status()
+        self.assertEqual(set(cameras), {"a", "c", "d"})
+        self.assertEqual(client.lost.get("a", 0), cameras["a"]["numbers"]["dropped"])
+        numbers = cameras["c"]["numbers"]
+        self.assertLessEqual(numbers["decoded"] - numbers["published"] - numbers["dropped"] - numbers["failed"], 3)
+
+    def test_a_bad_file_leaves_everything(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_until("pose")
+        daemon.remove_camera("a")
+        daemon.write_camera("b", live())
+        (daemon.cameras_dir / "c.json").write_text("{")
+        daemon.signal(signal.SIGHUP)
+        wait_for("the complaint", lambda: "nothing was changed" in daemon.log.read_text())
+        self.assertEqual(set(client.status()[0]), {"a"})
+        client.read_until("pose", camera="a")
+        (daemon.cameras_dir / "c.json").unlink()
+        daemon.signal(signal.SIGHUP)
+        client.read_until("pose", camera="b")
+
+    def test_a_storm_of_reloads(self):
+        daemon = self.daemon({"a": live(), "b": live()})
+        client = self.client(daemon)
+        client.subscribe(["a"])
+        client.read_until("pose")
+        for i in range(40):
+            daemon.write_camera("b", live(max_fps=5 + i))
+            daemon.signal(signal.SIGHUP)
+            time.sleep(0.01)
+        wait_for("a quiet camera", lambda: client.status()[0].get("b", {}).get("state") == "up")
+        self.assertEqual(client.lost.get("a", 0), client.status()[0]["a"]["numbers"]["dropped"])
+        self.assertEqual(daemon.stop()[0], 0)
+
+
+if __name__ == "__main__":
+    sys.argv.pop(1)
+    unittest.main(verbosity=2)
