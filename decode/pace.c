@@ -81,6 +81,15 @@ int64_t pd_pace_due_ns(struct pd_pace *pace, const struct pd_frame *frame, int64
     return due > now_ns ? due : 0;
 }
 
+enum pd_discard pd_pace_discard(const struct pd_pace *pace, int64_t key_interval_us)
+{
+    if (pace->max_fps <= 0)
+        return PD_DISCARD_NONE;
+    if (key_interval_us > 0 && (double)key_interval_us <= 1.02 * US_PER_S / pace->max_fps)
+        return PD_DISCARD_NONKEY;
+    return pace->fps > 0 && pace->max_fps <= pace->fps / 2 ? PD_DISCARD_NONREF : PD_DISCARD_NONE;
+}
+
 double pd_rate_get(const struct pd_rate *rate, int64_t now_ns)
 {
     uint64_t kept = PD_MIN(rate->n, PD_RATE_FRAMES);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "core/frame.h"
+#include "decode/reader_impl.h"
 
 struct pd_pace {
     bool realtime;
@@ -29,6 +30,11 @@ bool pd_pace_keep(struct pd_pace *pace, const struct pd_frame *frame);
 /* When to hand it on (monotonic), 0: at once. After a stall the lost time is not made up by rushing: later frames keep
  * their distance from the first late one only when it is over a second behind. */
 int64_t pd_pace_due_ns(struct pd_pace *pace, const struct pd_frame *frame, int64_t now_ns);
+
+/* What of a live stream has to be decoded for its max_fps: keyframes alone where they come often enough (4 % of the
+ * work), everything but unreferenced frames where every second one is skipped anyway, else all. @key_interval_us: 0
+ * unknown. To be applied right after a frame: in keyframe mode that frame is a keyframe, and the next ones refer to it. */
+enum pd_discard pd_pace_discard(const struct pd_pace *pace, int64_t key_interval_us);
 
 /* Frames a second over the last ones. */
 #define PD_RATE_FRAMES 64

@@ -106,3 +106,8 @@ bool pd_reader_hardware(const struct pd_reader *reader)
 {
     return reader->hardware;
 }
+
+int64_t pd_reader_key_interval_us(const struct pd_reader *reader)
+{
+    return reader->key_interval_us;
+}

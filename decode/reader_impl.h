@@ -31,6 +31,7 @@ struct pd_reader {
     uint64_t seq;        /* frames handed out */
     uint64_t corrupt;    /* frames skipped as damaged */
     bool hardware;       /* the last frame was decoded by the GPU */
+    int64_t key_interval_us; /* between the last two keyframes, 0 unknown */
     const char *current; /* owned by the kind */
     /* Told of each complete packet of the stream; may be NULL. */
     void (*progress)(void *user);
@@ -49,3 +50,4 @@ int pd_reader_open_pattern(const struct pd_reader_params *params, struct pd_inpu
 void pd_reader_set_progress(struct pd_reader *reader, void (*progress)(void *user), void *user);
 void pd_reader_set_discard(struct pd_reader *reader, enum pd_discard discard);
 bool pd_reader_hardware(const struct pd_reader *reader);
+int64_t pd_reader_key_interval_us(const struct pd_reader *reader);

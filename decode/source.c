@@ -204,6 +204,8 @@ static void close_reader(struct pd_source *s)
 /* Hand one frame over, or skip it. False: stopped meanwhile. */
 static bool deliver(struct pd_source *s, struct pd_frame *frame)
 {
+    if (pd_reader_info(s->reader)->live)
+        pd_reader_set_discard(s->reader, pd_pace_discard(&s->pace, pd_reader_key_interval_us(s->reader)));
     if (!pd_pace_keep(&s->pace, frame)) {
         pd_frame_unref(&frame);
         return true;

@@ -39,7 +39,7 @@ struct pd_source_sink {
 };
 
 struct pd_source_stats { /* totals since start */
-    uint64_t decoded, corrupt, skipped; /* skipped: above max_fps */
+    uint64_t decoded, corrupt, skipped; /* skipped: decoded, but above max_fps */
     uint32_t connects;
     int width, height;
     double fps;           /* measured over the last seconds */

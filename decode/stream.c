@@ -32,6 +32,7 @@ struct stream {
     int64_t read;                      /* frames since the start of the input */
     struct pd_arrival arrival;         /* of the packet at hand */
     bool pending;                      /* it waits for the decoder to take it */
+    int64_t last_key_us;               /* stream time of the last keyframe, 0 none */
     int end;                           /* how the packets ended, 0: not yet */
     struct pd_err end_err;
 };
@@ -54,6 +55,16 @@ static struct pd_arrival stamp(const AVPacket *packet)
     return a;
 }
 
+static void note_key(struct stream *s, const AVPacket *packet)
+{
+    int64_t ts = packet->dts != AV_NOPTS_VALUE ? packet->dts : packet->pts;
+    if (!(packet->flags & AV_PKT_FLAG_KEY) || ts == AV_NOPTS_VALUE)
+        return;
+    int64_t us = av_rescale_q(ts, s->demux.stream->time_base, AV_TIME_BASE_Q);
+    s->base.key_interval_us = s->last_key_us && us > s->last_key_us ? us - s->last_key_us : 0;
+    s->last_key_us = us;
+}
+
 /* Put one packet, or the end, into the decoder. */
 static int feed(struct stream *s, struct pd_err *err)
 {
@@ -69,6 +80,7 @@ static int feed(struct stream *s, struct pd_err *err)
             return 0;
         }
         s->arrival = stamp(s->demux.packet);
+        note_key(s, s->demux.packet);
         if (s->base.progress)
             s->base.progress(s->base.progress_user);
     }

@@ -77,6 +77,21 @@ static void a_jump_of_the_stream_clock_stops_nothing(void **state)
     assert_in_range(n, 395, 410);
 }
 
+static void only_what_max_fps_needs_is_decoded(void **state)
+{
+    struct pd_pace pace = {0};
+    pd_pace_init(&pace, false, 0, 25);
+    assert_int_equal(pd_pace_discard(&pace, 40000), PD_DISCARD_NONE);
+    pd_pace_init(&pace, false, 1, 25);
+    assert_int_equal(pd_pace_discard(&pace, 1000000), PD_DISCARD_NONKEY);
+    assert_int_equal(pd_pace_discard(&pace, 2000000), PD_DISCARD_NONREF);
+    assert_int_equal(pd_pace_discard(&pace, 0), PD_DISCARD_NONREF);
+    pd_pace_init(&pace, false, 20, 25);
+    assert_int_equal(pd_pace_discard(&pace, 1000000), PD_DISCARD_NONE);
+    pd_pace_init(&pace, false, 5, 0);
+    assert_int_equal(pd_pace_discard(&pace, 0), PD_DISCARD_NONE);
+}
+
 /* Plays @frames on a fake clock whose work takes @work_ns a frame; returns when the last is handed on. */
 static int64_t play(struct pd_pace *pace, int frames, int64_t now, int64_t work_ns, int stall_at, int64_t stall_ns)
 {
@@ -139,6 +154,7 @@ int main(void)
         cmocka_unit_test(waits_double_from_one_second_to_eight),
         cmocka_unit_test(a_refusal_waits_half_a_minute_at_once),
         cmocka_unit_test(max_fps_keeps_the_rate_that_was_asked_for),
+        cmocka_unit_test(only_what_max_fps_needs_is_decoded),
         cmocka_unit_test(a_jump_of_the_stream_clock_stops_nothing),
         cmocka_unit_test(a_file_played_in_real_time_does_not_drift),
         cmocka_unit_test(loops_go_on_in_the_same_rhythm),
