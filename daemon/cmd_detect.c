@@ -207,7 +207,7 @@ static void expect(struct detect *d, const char *input, const struct pd_reader_i
 static int read_frames(struct detect *d, struct pd_reader *reader, const char *input, int index, struct pd_err *err)
 {
     const struct pd_reader_info *info = pd_reader_info(reader);
-    bool cut = false;
+    bool told = info->pictures; /* of what is corrupt: each bad picture has its line, and so has a file that is cut */
     for (uint64_t n = 0; !interrupted && (!d->o.frames || n < (uint64_t)d->o.frames); n++) {
         struct pd_err why = {{0}};
         struct pd_detect_item item = {.input = index, .picture = info->pictures, .fps = info->fps};
@@ -216,7 +216,7 @@ static int read_frames(struct detect *d, struct pd_reader *reader, const char *i
             break;
         if (rc) {
             complain(d, &why);
-            cut = rc == PD_READER_E_CUT;
+            told = told || rc == PD_READER_E_CUT;
             if (rc > 0 || !info->pictures)
                 break;
             continue; /* a folder goes on with the picture after the bad one */
@@ -227,7 +227,7 @@ static int read_frames(struct detect *d, struct pd_reader *reader, const char *i
             return rc;
     }
     uint64_t corrupt = pd_reader_corrupt(reader);
-    if (corrupt && !cut) { /* where a file is cut the last frame is half there: that was said */
+    if (corrupt && !told) {
         struct pd_err why;
         pd_err_set(&why, 0, "%s: %llu corrupt frames were left out", input, (unsigned long long)corrupt);
         complain(d, &why);
