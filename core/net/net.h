@@ -122,6 +122,11 @@ const char *pd_act_name(enum pd_act act);
 
 void pd_net_destroy(struct pd_net *net); /* NULL is fine */
 
+/* A network in which convolutions that read the same tensor in the same way (the beginnings of an OpenPose stage's two
+ * branches) are one, followed by a slice for each: for engines that take slices as views. Tensor ids of @net stay, new
+ * ones come after them. The result views @net's weights, so @net must outlive it. 0 or -ENOMEM. */
+int pd_net_merge_siblings(const struct pd_net *net, struct pd_net **ret_net);
+
 /* ---- where networks come from ---- */
 
 /* Read, check and lower an ONNX file of the OpenPose family. Nothing in the file is trusted: sizes are checked before

@@ -145,6 +145,47 @@ static void unread_layers_are_dropped(void **state)
     check_layers(d, x, 1);
 }
 
+/* ---- siblings ---- */
+
+static void siblings_become_one_with_the_same_values(void **state)
+{
+    for (uint64_t seed = 20; seed < 26; seed++) {
+        struct dual *d = dual_new(seed, 6, 8);
+        const char *act = seed % 2 ? "PRelu" : "Elu";
+        int x = dual_conv(d, 0, 5, &padded), parts[4];
+        parts[0] = dual_act(d, dual_conv(d, x, 3, &padded), act);
+        parts[1] = dual_act(d, dual_conv(d, x, 4, &pointwise), act); /* another window */
+        parts[2] = dual_act(d, dual_conv(d, x, 2, &padded), act);
+        parts[3] = dual_act(d, dual_conv(d, x, 6, &(struct dual_window){.k = 3, .pad = {1, 1, 1, 1}}), act);
+        int out = dual_concat(d, 4, parts);
+        struct pd_net *net = dual_load(d, out), *merged;
+        assert_int_equal(pd_net_merge_siblings(net, &merged), 0);
+        assert_int_equal(net->n_layers, 6);
+        assert_int_equal(dual_count(merged, PD_LAYER_CONV), 3);
+        assert_int_equal(dual_count(merged, PD_LAYER_SLICE), 3);
+        dual_compare(d, merged, out, 1e-5);
+        pd_net_destroy(merged);
+        dual_compare(d, net, out, 1e-5);
+        pd_net_destroy(net);
+        dual_free(d);
+    }
+}
+
+static void what_differs_or_adds_is_no_sibling(void **state)
+{
+    struct dual *d = dual_new(30, 6, 8);
+    int a = dual_act(d, dual_conv(d, 0, 4, &padded), "Relu"), b = dual_conv(d, 0, 4, &padded);
+    int sum = dual_binary(d, "Add", dual_conv(d, 0, 4, &padded), a);
+    int out = dual_concat(d, 3, (int[]){a, b, sum});
+    struct pd_net *net = dual_load(d, out), *merged;
+    assert_int_equal(pd_net_merge_siblings(net, &merged), 0);
+    assert_int_equal(merged->n_layers, net->n_layers);
+    dual_compare(d, merged, out, 1e-5);
+    pd_net_destroy(merged);
+    pd_net_destroy(net);
+    dual_free(d);
+}
+
 /* ---- generated networks ---- */
 
 static struct pd_net *generate(const char *kind, uint64_t seed)
@@ -188,6 +229,11 @@ static void openpose_coco_costs_what_the_paper_s_network_does(void **state)
     assert_int_equal(net->layers[net->n_layers - 1].stage, 6);
     assert_int_equal(net->layers[0].stage, 0);
     assert_int_equal(pd_net_parameters(net), 52311446);
+    struct pd_net *merged;
+    assert_int_equal(pd_net_merge_siblings(net, &merged), 0);
+    assert_int_equal(dual_count(merged, PD_LAYER_SLICE), 2 * 6); /* each stage's two branches begin as one */
+    assert_true(gflop(merged, 656, 368) == gflop(net, 656, 368));
+    pd_net_destroy(merged);
     pd_net_destroy(net);
 }
 
@@ -262,6 +308,8 @@ int main(void)
         cmocka_unit_test(a_tensor_read_twice_is_not_fused_away),
         cmocka_unit_test(swish_spelt_out_is_one_activation),
         cmocka_unit_test(unread_layers_are_dropped),
+        cmocka_unit_test(siblings_become_one_with_the_same_values),
+        cmocka_unit_test(what_differs_or_adds_is_no_sibling),
         cmocka_unit_test(openpose_coco_costs_what_the_paper_s_network_does),
         cmocka_unit_test(body25_concatenates_its_blocks),
         cmocka_unit_test(the_seed_decides_the_weights),
