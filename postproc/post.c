@@ -17,7 +17,7 @@ struct pd_post_params pd_post_defaults(void)
         .limb_threshold = 0.03f,
         .limb_fraction = 0.8f,
         .min_keypoints = 3,
-        .min_score = 0.05f,
+        .min_score = 0.2f,
         .max_people = PD_PEOPLE_MAX,
     };
 }

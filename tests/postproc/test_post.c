@@ -159,17 +159,17 @@ static void compare_scenes(const char *name, uint64_t seed, int n)
 
 static void coco18_agrees_with_the_plain_decoder(void **state)
 {
-    compare_scenes("coco18", 1000, 60);
+    compare_scenes("coco18", 1000, 30);
 }
 
 static void body25_agrees_with_the_plain_decoder(void **state)
 {
-    compare_scenes("body25", 2000, 40);
+    compare_scenes("body25", 2000, 20);
 }
 
 static void mpi15_agrees_with_the_plain_decoder(void **state)
 {
-    compare_scenes("mpi15", 3000, 60);
+    compare_scenes("mpi15", 3000, 30);
 }
 
 int main(void)
