@@ -7,7 +7,7 @@
 
 #include "core/clock.h"
 #include "daemon/check.h"
-#include "daemon/config_value.h"
+#include "daemon/config_url.h"
 #include "decode/reader.h"
 
 /* A store's cameras answer in a second or two each; a dead one takes its whole timeout, and must not add up. */
@@ -40,7 +40,7 @@ static void look_at(struct job *job)
         .username = camera->username,
         .password = camera->password,
         .transport = camera->transport,
-        .live = !pd_config_url_is_file(camera->url),
+        .live = !pd_config_url_path(camera->url),
         .interrupt = past_deadline,
         .user = job,
     };

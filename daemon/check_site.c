@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/check.h"
-#include "daemon/config_value.h"
+#include "daemon/config_url.h"
 
 /* The part of @path before its last slash, "/" at least, in @dir. */
 static void parent_of(const char *path, char *dir, size_t cap)
@@ -129,7 +129,7 @@ void pd_check_inputs(struct pd_check *check, const struct pd_config *config)
 {
     for (int i = 0; i < config->n_cameras; i++) {
         const struct pd_camera_config *camera = &config->cameras[i];
-        if (camera->enabled && pd_config_url_is_file(camera->url) && access(camera->url, R_OK) < 0)
+        if (camera->enabled && pd_config_url_path(camera->url) && access(camera->url, R_OK) < 0)
             pd_check_tell(check, PD_CHECK_WARN, "camera", "%s: %s: %s", camera->name, camera->url, strerror(errno));
     }
 }

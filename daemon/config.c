@@ -10,6 +10,7 @@
 #include "daemon/config_doc.h"
 #include "daemon/config_secret.h"
 #include "daemon/config_table.h"
+#include "daemon/config_url.h"
 #include "daemon/config_value.h"
 
 /* One load under way. */
@@ -129,7 +130,7 @@ static int check_camera(struct filling *f, struct pd_camera_config *camera, cons
 {
     if (!f->url_line)
         pd_config_problem(f->doc, 1, "url", "found none, expected the camera's URL or a path");
-    if (camera->url && camera->loop && !pd_config_url_is_file(camera->url))
+    if (camera->url && camera->loop && !pd_config_url_path(camera->url))
         pd_config_warning(f->doc, f->loop_line, "loop", "found with an input that never ends; it is for files");
     camera->track |= camera->smooth > 0;
     return pd_config_read_password(camera, root_dir, f->doc, PD_MAX(f->password_line, 1));
@@ -159,21 +160,21 @@ static void report_path(struct loading *l, const char *path, int line, const cha
     l->n_problems += doc.n_problems;
 }
 
-/* NAME of NAME.json into @name; false after a report. */
-static bool camera_name(struct loading *l, const char *path, const char *file, char *name)
+/* NAME of NAME.json into @name, which stays empty after a report. */
+static void set_camera_name(struct loading *l, const char *path, const char *file, char *name)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t len = strlen(file) - strlen(".json");
-    if (len >= PD_CAMERA_NAME_MAX || strspn(file, allowed) != strlen(file)) {
-        char what[128];
-        snprintf(what, sizeof(what), "found a camera name %s, expected 1..%d of A-Z a-z 0-9 . _ -",
-                 len >= PD_CAMERA_NAME_MAX ? "that is too long" : "with other characters", PD_CAMERA_NAME_MAX - 1);
-        report_path(l, path, 0, "file name", what);
-        return false;
+    bool too_long = len >= PD_CAMERA_NAME_MAX;
+    if (!too_long && strspn(file, allowed) == strlen(file)) {
+        memcpy(name, file, len);
+        name[len] = 0;
+        return;
     }
-    memcpy(name, file, len);
-    name[len] = 0;
-    return true;
+    char what[128];
+    snprintf(what, sizeof(what), "found a camera name %s, expected 1..%d of A-Z a-z 0-9 . _ -",
+             too_long ? "that is too long" : "with other characters", PD_CAMERA_NAME_MAX - 1);
+    report_path(l, path, 0, "file name", what);
 }
 
 static int wanted_file(const struct dirent *entry)
@@ -196,9 +197,8 @@ static int load_named_camera(struct loading *l, const char *file)
         return -ENOMEM;
     }
     config->n_cameras++; /* from here on destroy() knows it */
-    bool named = camera_name(l, camera->file, file, camera->name);
-    int r = load_camera(l, camera->file, camera);
-    return r < 0 || named ? r : 0;
+    set_camera_name(l, camera->file, file, camera->name);
+    return load_camera(l, camera->file, camera);
 }
 
 static int compare_cameras(const void *a, const void *b)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/config_value.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "daemon/config_url.h"
 
 /* Everything a setter needs. Setters return 0 or -ENOMEM; wrong() reports and returns 0. */
 struct setting {
@@ -308,89 +309,17 @@ static int set_polygons(const struct setting *s, const json_t *value)
     return 0;
 }
 
-/* ---- inputs ---- */
-
-static const char *const stream_schemes[] = {"rtsp", "rtsps", "http", "https"};
-static const char *const other_schemes[] = {"file", "v4l2", "test"};
-
-static bool is_scheme(const char *url, const char *scheme)
-{
-    size_t len = strlen(scheme);
-    return !strncasecmp(url, scheme, len) && url[len] == ':';
-}
-
-bool pd_config_url_is_stream(const char *url)
-{
-    for (size_t i = 0; i < PD_ARRAY_SIZE(stream_schemes); i++)
-        if (is_scheme(url, stream_schemes[i]))
-            return true;
-    return false;
-}
-
-bool pd_config_url_is_file(const char *url)
-{
-    return !pd_config_url_is_stream(url) && !is_scheme(url, "v4l2") && !is_scheme(url, "test");
-}
-
-/* "user:password@" before the host. A password may hold '/', '?' or '#' unescaped, which ends the authority early; then
- * what follows the first colon is no port, and that is taken for one too. */
-static bool has_userinfo(const char *authority)
-{
-    size_t len = strcspn(authority, "/?#");
-    if (memchr(authority, '@', len))
-        return true;
-    const char *colon = *authority == '[' ? NULL : memchr(authority, ':', len);
-    if (!colon)
-        return false;
-    size_t rest = len - (size_t)(colon + 1 - authority);
-    return strspn(colon + 1, "0123456789") < rest && strchr(authority, '@');
-}
-
-static int set_stream_url(const struct setting *s, const char *url)
-{
-    const char *authority = strchr(url, ':') + 1;
-    if (strncmp(authority, "//", 2) || strcspn(authority + 2, "/?#") == 0)
-        return wrong_at(s, s->member->value, NULL, 0, "a host, as in rtsp://192.168.1.20/stream1");
-    if (has_userinfo(authority + 2)) {
-        pd_config_problem(s->doc, s->member->line, s->opt->key,
-                          "found a user name or password in it, expected none: take them out, and set username and "
-                          "password_file");
-        return 0;
-    }
-    return keep_string(s, strdup(url));
-}
-
-/* "word://", whichever word. */
-static bool has_scheme(const char *url)
-{
-    size_t len = 0;
-    while (isalnum((unsigned char)url[len]) || (len > 0 && url[len] && strchr("+.-", url[len])))
-        len++;
-    return len > 0 && !strncmp(url + len, "://", 3);
-}
-
 static int set_url(const struct setting *s, const json_t *value)
 {
     const char *url = json_string_value(value);
     if (!url || !*url || has_controls(url))
         return wrong(s);
-    if (pd_config_url_is_stream(url))
-        return set_stream_url(s, url);
-    for (size_t i = 0; i < PD_ARRAY_SIZE(other_schemes); i++) {
-        size_t len = strlen(other_schemes[i]);
-        if (is_scheme(url, other_schemes[i]) && !url[len + 1])
-            return wrong(s);
+    const char *fault = pd_config_url_fault(url), *path = pd_config_url_path(url);
+    if (fault) {
+        pd_config_problem(s->doc, s->member->line, s->opt->key, "%s", fault);
+        return 0;
     }
-    if (is_scheme(url, "v4l2") || is_scheme(url, "test"))
-        return keep_string(s, strdup(url));
-    if (is_scheme(url, "file")) {
-        url += 5;
-        if (!strncmp(url, "//", 2)) /* file:///path: an empty host */
-            url += 2;
-    } else if (has_scheme(url)) {
-        return wrong_at(s, value, NULL, 0, "rtsp://, rtsps://, http://, https://, file:, v4l2:, test: or a path");
-    }
-    return keep_string(s, pd_config_path(s->doc ? s->doc->dir : NULL, url));
+    return keep_string(s, path ? pd_config_path(s->doc ? s->doc->dir : NULL, path) : strdup(url));
 }
 
 int pd_option_set(const struct pd_option *opt, void *base, struct pd_config_doc *doc,

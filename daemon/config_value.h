@@ -13,7 +13,3 @@ int pd_option_set(const struct pd_option *opt, void *base, struct pd_config_doc 
 
 /* @path made absolute: @dir/@path when it is relative. New string, NULL: out of memory. */
 char *pd_config_path(const char *dir, const char *path);
-
-/* What kind of input @url is: a network stream, a device or pattern, else a file. */
-bool pd_config_url_is_stream(const char *url);
-bool pd_config_url_is_file(const char *url);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "daemon/config_url.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "core/util.h"
+
+static bool is_scheme(const char *url, const char *scheme)
+{
+    size_t len = strlen(scheme);
+    return !strncasecmp(url, scheme, len) && url[len] == ':';
+}
+
+bool pd_config_url_is_stream(const char *url)
+{
+    static const char *const schemes[] = {"rtsp", "rtsps", "http", "https"};
+    for (size_t i = 0; i < PD_ARRAY_SIZE(schemes); i++)
+        if (is_scheme(url, schemes[i]))
+            return true;
+    return false;
+}
+
+/* "word://", whichever word. */
+static bool has_scheme(const char *url)
+{
+    size_t len = 0;
+    while (isalnum((unsigned char)url[len]) || (len > 0 && url[len] && strchr("+.-", url[len])))
+        len++;
+    return len > 0 && !strncmp(url + len, "://", 3);
+}
+
+/* "user:password@" before the host. A password may hold '/', '?' or '#' unescaped, which ends the authority early; then
+ * what follows the first colon is no port, and that is taken for one too. */
+static bool has_userinfo(const char *authority)
+{
+    size_t len = strcspn(authority, "/?#");
+    if (memchr(authority, '@', len))
+        return true;
+    const char *colon = *authority == '[' ? NULL : memchr(authority, ':', len);
+    if (!colon)
+        return false;
+    size_t rest = len - (size_t)(colon + 1 - authority);
+    return strspn(colon + 1, "0123456789") < rest && strchr(authority, '@');
+}
+
+static const char *stream_fault(const char *url)
+{
+    const char *authority = strchr(url, ':') + 1;
+    if (strncmp(authority, "//", 2) || strcspn(authority + 2, "/?#") == 0)
+        return "found a string, expected a host, as in rtsp://192.168.1.20/stream1";
+    if (has_userinfo(authority + 2))
+        return "found a user name or password in it, expected none: take them out, and set username and password_file";
+    return NULL;
+}
+
+const char *pd_config_url_path(const char *url)
+{
+    if (pd_config_url_is_stream(url) || is_scheme(url, "v4l2") || is_scheme(url, "test"))
+        return NULL;
+    if (!is_scheme(url, "file"))
+        return url;
+    url += strlen("file:");
+    return strncmp(url, "//", 2) ? url : url + 2; /* file:///path: an empty host */
+}
+
+const char *pd_config_url_fault(const char *url)
+{
+    if (pd_config_url_is_stream(url))
+        return stream_fault(url);
+    const char *path = pd_config_url_path(url);
+    if (path == url && has_scheme(url))
+        return "found a string, expected rtsp://, rtsps://, http://, https://, file:, v4l2:, test: or a path";
+    if (path ? !*path : !strchr(url, ':')[1])
+        return "found a string, expected a URL or path, as in rtsp://192.168.1.20/stream1";
+    return NULL;
+}
