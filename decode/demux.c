@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "decode/av.h"
 #include "decode/diagnose.h"
+#include "decode/resolve.h"
 
 /* Formats that take plain text, or anything at all, for a video. */
 static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf", "ansi", "lavfi"};
@@ -19,7 +20,8 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
 static int cancelled(const struct pd_demux *d, struct pd_err *err, const char *phase)
 {
     if (d->interrupt.code == -ETIMEDOUT)
-        return pd_err_set(err, -ETIMEDOUT, "%s: timed out in %s", d->name, phase);
+        return pd_err_set(err, -ETIMEDOUT, "%s: timed out after %.1f s in %s", d->name,
+                          (double)(pd_now_ns() - d->since_ns) / (double)PD_NS_PER_S, phase);
     return pd_err_set(err, d->interrupt.code, "%s: stopped in %s", d->name, phase);
 }
 
@@ -71,6 +73,13 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
         if (!format)
             return pd_err_set(err, -ENOTSUP, "%s: this FFmpeg was built without v4l2", d->name);
         d->fmt->flags |= AVFMT_FLAG_NONBLOCK; /* its blocking read cannot be interrupted */
+    }
+    if (input->kind == PD_INPUT_RTSP || input->kind == PD_INPUT_HTTP) {
+        int r = pd_resolve(input, &d->interrupt, err);
+        if (d->interrupt.code)
+            return cancelled(d, err, "looking up its host name");
+        if (r < 0)
+            return r;
     }
     char *url = pd_input_url(input, params->username, params->password);
     if (!url)
@@ -132,6 +141,7 @@ int pd_demux_open(struct pd_demux *d, const struct pd_reader_params *params, con
         .packet = av_packet_alloc(),
         .fmt = avformat_alloc_context(),
         .end_pts = AV_NOPTS_VALUE,
+        .since_ns = pd_now_ns(),
     };
     AVDictionary *opts = NULL;
     int r = d->fmt && d->packet ? pd_input_options(input, params, &opts) : AVERROR(ENOMEM);
@@ -247,6 +257,7 @@ static void note_packet(struct pd_demux *d)
 
 int pd_demux_read(struct pd_demux *d, struct pd_err *err)
 {
+    d->since_ns = pd_now_ns();
     for (;;) {
         av_packet_unref(d->packet);
         int r = av_read_frame(d->fmt, d->packet);

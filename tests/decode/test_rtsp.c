@@ -124,7 +124,7 @@ static void a_frozen_camera_is_noticed_in_its_read_timeout(void **state)
         print_message("# %s: frozen noticed after %.2f s of 1 s (\"%s\"), back %.2f s after it returned\n",
                       udp ? "UDP" : "TCP", noticed, r.reasons[down], seconds(from, r.state_ns[up]));
         assert_true(noticed > 0.9 && noticed < 1.5);
-        assert_non_null(strstr(r.reasons[down], "timed out in read"));
+        assert_non_null(strstr(r.reasons[down], "timed out after 1.0 s in read"));
         assert_true(record_destroy(source) < 2);
         assert_true(r.in_order);
         assert_true(r.last_generation >= 2);
