@@ -139,7 +139,8 @@ static struct pd_source_config source_config(const struct pd_camera_config *c, b
     bool automatic = !strcmp(c->hwaccel, "auto");
     return (struct pd_source_config){
         .name = c->name, .url = c->url, .username = c->username, .password = c->password, .transport = c->transport,
-        .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps, .hwaccel = automatic ? (device_frames ? "cuda" : "none") : c->hwaccel,
+        .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps,
+        .hwaccel = automatic ? (device_frames ? "cuda" : "none") : c->hwaccel,
         .open_timeout_s = c->open_timeout_s, .read_timeout_s = c->read_timeout_s,
     };
 }

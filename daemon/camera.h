@@ -4,8 +4,8 @@
  * One camera while it runs: its source, its place in the queue, its state over time, and the count of its frames.
  *
  * The count. `decoded` is the sequence number of the newest frame; `settled` counts the frames whose fate is known:
- * published, dropped in the queue, or failed in the engine. A pose is posted to the loop before its frame is settled, so
- * once the two are equal everything there is to say about the camera has been posted.
+ * published, dropped in the queue, or failed in the engine. A pose is posted to the loop before its frame is settled,
+ * so once the two are equal everything there is to say about the camera has been posted.
  */
 #include <stdatomic.h>
 

@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The pose line, written by hand because it is the only line made for every frame. Part of json.h, apart from it so that
- * offline commands can write the same line without the rest of the protocol. Pure function, any thread.
+ * The pose line, written by hand because it is the only line made for every frame. Part of json.h, apart from it so
+ * that offline commands can write the same line without the rest of the protocol. Pure function, any thread.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,8 +27,8 @@ struct pd_pose_line {
 };
 
 /* Write the line, newline included, to @buf. Returns its length, at most PD_LINE_MAX. Any float may be in @pose: a
- * keypoint that is not finite is null, a score that is not finite is 0, coordinates are clamped to +-1e6. Names are made
- * valid UTF-8 (bad bytes become U+FFFD) and cut at 4 KiB. */
+ * keypoint that is not finite is null, a score that is not finite is 0, coordinates are clamped to +-1e6. Names are
+ * made valid UTF-8 (bad bytes become U+FFFD) and cut at 4 KiB. */
 size_t pd_json_pose(const struct pd_pose_line *pose, char buf[static PD_LINE_MAX]);
 
 /* "2026-11-23T05:33:12.345678Z"; years 1970..9999, others are clamped. Writes 27 characters and a 0. */

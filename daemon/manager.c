@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,13 +39,24 @@ static void on_tick(uv_timer_t *timer)
         pd_manager_stop(m, PD_EXIT_OK, DONE);
 }
 
-/* The engine counts as stuck when its oldest batch takes ten times as long as any before it, and over half a minute.
- * Cameras that are down, or a queue that is empty, are no reason to restart. */
-static bool is_healthy(struct pd_manager *m)
+/* Frames wait or are under way, and for a long time not one has come out: the scheduler, the engine or the workers are
+ * stuck. Long is ten times the longest batch so far, and at least half a minute. Cameras that are down, or an empty
+ * queue, are no reason to restart. */
+static bool is_healthy(struct pd_manager *m, int64_t now)
 {
     struct pd_pipeline_health health;
     pd_pipeline_get_health(m->pipeline, &health);
-    return health.oldest_ns < PD_MAX(STUCK_MIN_NS, 10 * health.longest_ns);
+    uint64_t settled = 0;
+    int waiting = health.in_flight;
+    for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
+        settled += atomic_load_explicit(&camera->settled, memory_order_relaxed);
+        waiting += pd_queue_stats(camera->queue, camera->index).depth;
+    }
+    if (settled != m->progress || !waiting) {
+        m->progress = settled;
+        m->progress_ns = now;
+    }
+    return now - m->progress_ns < PD_MAX(STUCK_MIN_NS, 10 * health.longest_ns);
 }
 
 static void on_second(uv_timer_t *timer)
@@ -56,13 +68,14 @@ static void on_second(uv_timer_t *timer)
     pd_notify("STATUS=%d/%d cameras up, %.0f frames/s, %d clients", t.up, t.cameras, t.fps,
               pd_hub_subscribers(m->hub));
     int64_t now = pd_now_ns();
+    bool healthy = is_healthy(m, now);
     if (!m->watchdog_ns || now - m->watchdog_fed_ns < m->watchdog_ns / 4)
         return;
-    if (is_healthy(m)) {
+    if (healthy) {
         pd_notify("WATCHDOG=1");
         m->watchdog_fed_ns = now;
     } else {
-        pd_log_err("engine", "a batch does not come back; the service manager is left to restart the daemon");
+        pd_log_err("engine", "frames wait and none comes out; the service manager is left to restart the daemon");
     }
 }
 
@@ -168,7 +181,7 @@ void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason)
     m->stopping = true;
     m->exit_code = exit_code;
     m->bye = reason;
-    /* Nobody waits for the end of a run that ends by itself: its last lines have the time that a slow client always has. */
+    /* Nobody waits for the end of a run that ends by itself: its last lines have the time that any slow client has. */
     m->grace_ms = m->options.exit_when_done && exit_code == PD_EXIT_OK && !strcmp(reason, DONE)
                       ? DONE_GRACE_MS : GRACE_MS;
     pd_notify("STOPPING=1");
@@ -392,6 +405,7 @@ int pd_manager_run(const struct pd_run_options *options)
     m->started_ns = pd_now_ns();
     atomic_init(&m->next_id, 1);
     make_boot_id(m->boot);
+    mallopt(M_ARENA_MAX, 4); /* a heap for each decode thread would keep their free memory apart */
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of its write, no more */
     signal(SIGHUP, SIG_IGN);  /* until the loop can answer it */
     int code = load_config(m);

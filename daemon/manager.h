@@ -52,6 +52,8 @@ struct pd_manager {
     int grace_ms;
     int exit_code;
     int64_t watchdog_ns, watchdog_fed_ns;
+    uint64_t progress;       /* frames settled when last looked at */
+    int64_t progress_ns;     /* when it last grew, or nothing waited */
 };
 
 /* Run until told to stop. Returns the process's exit code. */

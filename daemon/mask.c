@@ -22,7 +22,7 @@ struct pd_mask *pd_mask_create(const struct pd_polygon *polygons, int n, const s
         fy = (fy + 0.5f) / (float)src_h;
         for (int p = 0; p < n; p++) {
             const struct pd_polygon *poly = &polygons[p];
-            /* Where this row crosses the outline, from the left; between the 1st and 2nd, 3rd and 4th, ... is inside. */
+            /* Where this row crosses the outline, from the left: inside is from the 1st to the 2nd, 3rd to 4th, ... */
             float cross[PD_POLYGON_POINTS_MAX];
             int crossings = 0;
             for (int i = 0, k = poly->n - 1; i < poly->n; k = i++) {

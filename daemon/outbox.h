@@ -6,9 +6,9 @@
  * The promise. For each camera of the subscription, from the moment of subscribing, every sequence number is told of
  * exactly once: by a pose line, by a gap line whose range holds it, or by having been thinned because the subscriber
  * asked for max_fps. It holds by construction: `next` is the first sequence number not told of; it moves only when a
- * line is given to the kernel, and a gap line is made at that moment from the distance between `next` and the line's own
- * number. So whatever was lost on the way (dropped before the network, failed in the engine, pushed out of this queue)
- * needs no bookkeeping of its own.
+ * line is given to the kernel, and a gap line is made at that moment from the distance between `next` and the line's
+ * own number. So whatever was lost on the way (dropped before the network, failed in the engine, pushed out of this
+ * queue) needs no bookkeeping of its own.
  *
  * Three kinds of lines: poses (may be dropped, oldest of the same camera first), the newest status of each camera
  * (replaced, never dropped), and replies (never dropped; the owner stops reading requests while many wait).

@@ -256,6 +256,8 @@ static int try_one(struct pd_pipeline *p, struct pd_err *err)
         pthread_mutex_unlock(&trial.lock);
         pd_engine_drain(p->engine);
         r = batch->status;
+        /* What a full batch may take at most, for the watchdog, until one has been seen. */
+        p->longest_ns = (batch->done_ns - batch->submitted_ns) * pd_pipeline_caps(p)->max_batch;
         if (r < 0)
             pd_err_set(err, r, "%s", batch->err.text);
         else if (!pd_pipeline_caps(p)->candidates && !maps_are_finite(&batch->slot[0].maps))
@@ -395,7 +397,6 @@ void pd_pipeline_get_health(struct pd_pipeline *pipeline, struct pd_pipeline_hea
 {
     pthread_mutex_lock(&pipeline->lock);
     ret_health->in_flight = pipeline->in_flight;
-    ret_health->oldest_ns = pipeline->in_flight ? pd_now_ns() - pipeline->submitted_ns[0] : 0;
     ret_health->longest_ns = pipeline->longest_ns;
     pthread_mutex_unlock(&pipeline->lock);
 }

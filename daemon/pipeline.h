@@ -3,8 +3,9 @@
  *
  * From the frame queue through the engine to the pool: the scheduler thread and the batches that go round.
  *
- * A batch is taken from the queue only when one is free and the engine has room for it, so frames wait where a newer one
- * can replace them. Every frame taken comes out as a job of the pool or as a failure of its camera: none is forgotten.
+ * A batch is taken from the queue only when one is free and the engine has room for it, so frames wait where a newer
+ * one can replace them. Every frame taken comes out as a job of the pool or as a failure of its camera; none is
+ * forgotten.
  */
 #include "daemon/pool.h"
 
@@ -22,9 +23,8 @@ struct pd_pipeline_params {
 };
 
 struct pd_pipeline_health {
-    int in_flight;           /* batches with the engine */
-    int64_t oldest_ns;       /* how long the oldest of them has been there, 0: none */
-    int64_t longest_ns;      /* the longest that any took so far */
+    int in_flight;      /* batches with the engine */
+    int64_t longest_ns; /* the longest that any took so far */
 };
 
 struct pd_pipeline;

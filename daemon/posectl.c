@@ -182,7 +182,8 @@ static void print_line(const json_t *line)
                number_at(line, "lost"));
     } else if (is_type(line, "status")) {
         const char *reason = text_at(line, "reason");
-        printf("              %-16s           is %s%s%s\n", camera, text_at(line, "state"), *reason ? ": " : "", reason);
+        printf("              %-16s           is %s%s%s\n", camera, text_at(line, "state"),
+               *reason ? ": " : "", reason);
     }
 }
 

@@ -40,8 +40,8 @@ struct reader {
 static struct pd_line *line_of(int camera, uint64_t seq, size_t pad)
 {
     char text[8192];
-    int n = snprintf(text, sizeof(text), "{\"type\":\"pose\",\"camera\":\"cam%d\",\"seq\":%llu,\"pad\":\"%0*d\"}\n", camera,
-                     (unsigned long long)seq, (int)pad, 0);
+    int n = snprintf(text, sizeof(text), "{\"type\":\"pose\",\"camera\":\"cam%d\",\"seq\":%llu,\"pad\":\"%0*d\"}\n",
+                     camera, (unsigned long long)seq, (int)pad, 0);
     return pd_line_new(text, (size_t)n);
 }
 

@@ -32,8 +32,8 @@ static void a_subscription_has_defaults(void **state)
 
 static void a_subscription_is_read_whole(void **state)
 {
-    assert_int_equal(parse("{\"later\":[1],\"subscribe\":{\"cameras\":[\"a\",\"b\"],\"types\":[\"pose\"],\"max_fps\":2.5,"
-                           "\"unheard\":{}}}"), 0);
+    assert_int_equal(parse("{\"later\":[1],\"subscribe\":{\"cameras\":[\"a\",\"b\"],\"types\":[\"pose\"],"
+                           "\"max_fps\":2.5,\"unheard\":{}}}"), 0);
     assert_false(request.all);
     assert_int_equal(request.n_cameras, 2);
     assert_string_equal(request.cameras[1], "b");
@@ -55,7 +55,8 @@ static void what_is_wrong_is_named(void **state)
     } cases[] = {
         {"", "JSON"}, {"[]", "object"}, {"{}", "expected"}, {"{\"subscribe\":[]}", "object"},
         {"{\"subscribe\":{\"cameras\":[1]}}", "cameras[0]"}, {"{\"subscribe\":{\"cameras\":[\"\"]}}", "cameras[0]"},
-        {"{\"subscribe\":{\"types\":\"pose\"}}", "types"}, {"{\"subscribe\":{\"types\":[\"pose\",\"heat\"]}}", "types[1]"},
+        {"{\"subscribe\":{\"types\":\"pose\"}}", "types"},
+        {"{\"subscribe\":{\"types\":[\"pose\",\"heat\"]}}", "types[1]"},
         {"{\"subscribe\":{\"max_fps\":\"2\"}}", "max_fps"}, {"{\"subscribe\":{\"max_fps\":1e9}}", "max_fps"},
         {"{\"request\":\"stat\"}", "stat"}, {"{\"request\":7}", "expected"},
         {"{\"request\":\"ping\",\"n\":1.5}", "integer"},
