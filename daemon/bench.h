@@ -36,6 +36,7 @@ struct pd_bench {
     struct pd_bench_batch batch[PD_BENCH_BATCHES_MAX];
     struct pd_bench_pipeline pipeline;
     double price; /* of an hour of this machine, 0: not given */
+    bool cpu_time; /* batches in processor time of the whole process instead of elapsed time */
 };
 
 /* Billions of operations (two a multiply-add) of what the i-th entry of layers ran: it and those that ran with it. */

@@ -7,7 +7,7 @@
 #define DEFAULT_WIDTH 456
 #define DEFAULT_HEIGHT 256
 
-enum { OPT_JSON = PD_CLI_OWN, OPT_PLOT, OPT_PRICE, OPT_SECONDS, OPT_NO_LAYERS };
+enum { OPT_JSON = PD_CLI_OWN, OPT_PLOT, OPT_PRICE, OPT_SECONDS, OPT_NO_LAYERS, OPT_CPU_TIME };
 
 static const struct option options[] = {
     PD_CLI_OPTIONS,
@@ -16,12 +16,13 @@ static const struct option options[] = {
     {"price", required_argument, NULL, OPT_PRICE},
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"no-layers", no_argument, NULL, OPT_NO_LAYERS},
+    {"cpu-time", no_argument, NULL, OPT_CPU_TIME},
     {0},
 };
 
 struct settings {
     struct pd_cli cli;
-    bool json, no_layers;
+    bool json, no_layers, cpu_time;
     const char *plot;
     float price, seconds;
 };
@@ -36,6 +37,7 @@ static void help(void)
            "  --price X           price of an hour of this machine: says what a camera-hour costs\n"
            "  --seconds X         how long each measurement goes on, at least (default: 1)\n"
            "  --no-layers         leave out the layers\n"
+           "  --cpu-time          batches in processor time of all threads, which a busy machine disturbs less\n"
            "%s\n"
            "Here --batch is the largest batch (default: 32), and the input is %dx%d unless given.\n\n"
            "Example: posed bench --batch 8 --plot batches.svg\n",
@@ -57,6 +59,9 @@ static int own_option(struct settings *s, int opt, const char *arg, struct pd_er
         return pd_cli_float("--seconds", arg, 0, 3600, &s->seconds, err);
     case OPT_NO_LAYERS:
         s->no_layers = true;
+        return 0;
+    case OPT_CPU_TIME:
+        s->cpu_time = true;
         return 0;
     default:
         return pd_err_set(err, -EINVAL, "unknown option");
@@ -102,7 +107,7 @@ static int tell(const struct settings *s, const struct pd_bench *b, struct pd_er
 
 static int bench(const struct settings *s, struct pd_net *net, struct pd_err *err)
 {
-    struct pd_bench b = {.net = net, .price = (double)s->price};
+    struct pd_bench b = {.net = net, .price = (double)s->price, .cpu_time = s->cpu_time};
     b.width = pd_cli_round(net, s->cli.width ? s->cli.width : DEFAULT_WIDTH);
     b.height = pd_cli_round(net, s->cli.height ? s->cli.height : DEFAULT_HEIGHT);
     PD_CLEANUP(pd_freep) struct pd_shape *shapes = calloc((size_t)net->n_tensors, sizeof(*shapes));
