@@ -10,6 +10,23 @@
 
 #define THREADS_MAX 512
 
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+/* The thread sanitizer does not see how GNU OpenMP starts and joins a team; these say it. */
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+static char team_began, team_ended;
+#define TEAM_RELEASE(tag) __tsan_release(&(tag))
+#define TEAM_ACQUIRE(tag) __tsan_acquire(&(tag))
+#define TEAM_STARTER __attribute__((no_sanitize("thread"))) /* what the compiler itself hands to the team */
+#else
+#define TEAM_STARTER
+#define TEAM_RELEASE(tag) ((void)0)
+#define TEAM_ACQUIRE(tag) ((void)0)
+#endif
+
 struct pd_cpu {
     const struct pd_net *net;
     int max_batch;
@@ -60,6 +77,27 @@ int pd_cpu_threads(int requested)
     if (quota > 0)
         n = PD_MIN(n, quota);
     return PD_CLAMP(n, 1, THREADS_MAX);
+}
+
+TEAM_STARTER void pd_cpu_parallel(int n, void (*fn)(int i, void *arg), void *arg)
+{
+#ifdef _OPENMP
+    if (n > 1) {
+        TEAM_RELEASE(team_began);
+#pragma omp parallel num_threads(n)
+        {
+            TEAM_ACQUIRE(team_began);
+            /* fewer threads than asked for, should there be no more, share what there is to do */
+            for (int i = omp_get_thread_num(), step = omp_get_num_threads(); i < n; i += step)
+                fn(i, arg);
+            TEAM_RELEASE(team_ended);
+        }
+        TEAM_ACQUIRE(team_ended);
+        return;
+    }
+#endif
+    for (int i = 0; i < n; i++)
+        fn(i, arg);
 }
 
 int pd_cpu_create(const struct pd_net *net, int max_batch, int threads, struct pd_cpu **ret_cpu)
@@ -167,24 +205,35 @@ void pd_cpu_batch_finish(struct pd_cpu *cpu, struct pd_batch *batch)
     batch->engine_private = NULL;
 }
 
+struct letterbox_work {
+    struct pd_cpu *cpu;
+    struct pd_batch *batch;
+    float *input;
+    int n_workers;
+    int result[PD_BATCH_MAX];
+};
+
+/* Every n_workers-th frame from @worker on, with the worker's own resampler. */
+static void letterbox_some(int worker, void *arg)
+{
+    struct letterbox_work *w = arg;
+    size_t frame_floats = (size_t)3 * (size_t)w->batch->width * (size_t)w->batch->height;
+    for (int i = worker; i < w->batch->n; i += w->n_workers) {
+        struct pd_slot *slot = &w->batch->slot[i];
+        w->result[i] = pd_letterbox_run(w->cpu->resampler[worker], &slot->lb, slot->frame, &w->cpu->net->meta.input,
+                                        slot->mask, w->input + (size_t)i * frame_floats);
+    }
+}
+
 /* Letterbox all frames of the batch; returns the first failing slot's code and its index. */
 static int letterbox(struct pd_cpu *cpu, struct pd_batch *batch, float *input, int *ret_slot)
 {
-    size_t frame_floats = (size_t)3 * (size_t)batch->width * (size_t)batch->height;
-    const struct pd_normalise *norm = &cpu->net->meta.input;
-    int n_workers = PD_MIN(cpu->n_resamplers, batch->n);
-    int result[PD_BATCH_MAX];
-#pragma omp parallel for num_threads(n_workers) schedule(static, 1) if (n_workers > 1)
-    for (int k = 0; k < n_workers; k++)
-        for (int i = k; i < batch->n; i += n_workers) {
-            struct pd_slot *slot = &batch->slot[i];
-            result[i] = pd_letterbox_run(cpu->resampler[k], &slot->lb, slot->frame, norm, slot->mask,
-                                         input + (size_t)i * frame_floats);
-        }
+    struct letterbox_work w = {cpu, batch, input, PD_MIN(cpu->n_resamplers, batch->n), {0}};
+    pd_cpu_parallel(w.n_workers, letterbox_some, &w);
     for (int i = 0; i < batch->n; i++) {
-        if (result[i] < 0) {
+        if (w.result[i] < 0) {
             *ret_slot = i;
-            return result[i];
+            return w.result[i];
         }
     }
     return 0;

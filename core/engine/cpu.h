@@ -9,6 +9,9 @@
 /* Compute threads for @requested (0: as many as this process may use by affinity mask and CPU quota), at least 1. */
 int pd_cpu_threads(int requested);
 
+/* Call @fn(i, arg) for i = 0..n-1, each on an OpenMP thread of its own, and wait for all. Without OpenMP one by one. */
+void pd_cpu_parallel(int n, void (*fn)(int i, void *arg), void *arg);
+
 struct pd_cpu;
 int pd_cpu_create(const struct pd_net *net, int max_batch, int threads, struct pd_cpu **ret_cpu);
 void pd_cpu_destroy(struct pd_cpu *cpu);

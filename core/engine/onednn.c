@@ -233,25 +233,30 @@ static struct io io_of_frame(const struct io *io, int i)
                        io->paf ? io->paf + (size_t)i * io->paf_floats : NULL};
 }
 
-/* @n <= threads frames side by side, from frame @first on. */
-static int run_narrow(struct onednn *e, struct sized *s, const struct io *io, int first, int n, struct pd_err *err)
+struct narrow_work {
+    struct sized *size;
+    const struct io *io;
+    int first;
+    int result[PD_BATCH_MAX];
+    struct pd_err err[PD_BATCH_MAX];
+};
+
+static void run_one_narrow(int i, void *arg)
 {
-    int failed = 0;
-    struct pd_err failure = {""};
-#pragma omp parallel for num_threads(n) schedule(static, 1)
-    for (int i = 0; i < n; i++) {
-        struct io f = io_of_frame(io, first + i);
-        struct pd_err own = {""};
-        int r = pd_dnn_instance_run(s->narrow_instances[i], f.input, f.heat, f.paf, NULL, &own);
-        if (r < 0) {
-#pragma omp critical
-            {
-                failed = r;
-                failure = own;
-            }
-        }
-    }
-    return failed < 0 ? pd_err_set(err, failed, "%s", failure.text) : 0;
+    struct narrow_work *w = arg;
+    struct io f = io_of_frame(w->io, w->first + i);
+    w->result[i] = pd_dnn_instance_run(w->size->narrow_instances[i], f.input, f.heat, f.paf, NULL, &w->err[i]);
+}
+
+/* @n <= threads frames side by side, from frame @first on. */
+static int run_narrow(struct sized *s, const struct io *io, int first, int n, struct pd_err *err)
+{
+    struct narrow_work w = {.size = s, .io = io, .first = first};
+    pd_cpu_parallel(n, run_one_narrow, &w);
+    for (int i = 0; i < n; i++)
+        if (w.result[i] < 0)
+            return pd_err_set(err, w.result[i], "%s", w.err[i].text);
+    return 0;
 }
 
 static size_t floats_of(const struct pd_dnn_plan *plan, int tensor)
@@ -276,7 +281,7 @@ static int onednn_forward(void *self, int n, int width, int height, const float 
     for (int i = 0; r == 0 && i < n;) {
         if (goes_narrow(e, n - i)) {
             int side_by_side = PD_MIN(e->threads, n - i);
-            r = run_narrow(e, s, &io, i, side_by_side, err);
+            r = run_narrow(s, &io, i, side_by_side, err);
             i += side_by_side;
         } else {
             struct io f = io_of_frame(&io, i++);

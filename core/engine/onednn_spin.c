@@ -15,21 +15,24 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "core/engine/cpu.h"
 
 /* More sleepers than this are not worth it: then the team leaves so many processors free that others have room. */
 #define SLEEPERS_MAX 16
 
 static _Atomic bool asleep;
 
+static void join_team(int i, void *arg)
+{
+}
+
 static void *sleep_for_ever(void *arg)
 {
-    int n = *(int *)arg, joined = 0;
-#pragma omp parallel num_threads(n) reduction(+ : joined)
-    joined += 1;
-    free(arg);
-    (void)joined;
+    pd_cpu_parallel((int)(intptr_t)arg, join_team, NULL);
     for (;;)
         pause();
     return NULL;
@@ -44,17 +47,11 @@ void pd_dnn_shorten_spins(int threads)
         n = 2;
     if (n > SLEEPERS_MAX || atomic_exchange(&asleep, true))
         return;
-    int *arg = malloc(sizeof(*arg));
     pthread_t t;
     sigset_t all, before;
-    if (!arg)
-        return;
-    *arg = n;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals belong to the program's own threads */
-    if (pthread_create(&t, NULL, sleep_for_ever, arg) == 0)
+    if (pthread_create(&t, NULL, sleep_for_ever, (void *)(intptr_t)n) == 0)
         pthread_detach(t);
-    else
-        free(arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
