@@ -202,7 +202,7 @@ static bool repack(struct pd_converter *c, const AVFrame *av, enum pd_matrix mat
                                   SWS_POINT | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INP, NULL, NULL, NULL);
     if (!c->sws)
         return false;
-    /* Between YUV formats the same range on both sides: values are repacked, their meaning stays what the frame says. */
+    /* Between YUV formats the same range on both sides: values keep the meaning that the frame gives them. */
     const int *table = sws_getCoefficients(sws_space(matrix));
     int full = av->color_range == AVCOL_RANGE_JPEG;
     sws_setColorspaceDetails(c->sws, table, full, table, to == AV_PIX_FMT_RGBA ? 1 : full, 0, 1 << 16, 1 << 16);

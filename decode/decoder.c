@@ -9,7 +9,7 @@
 #include "decode/av.h"
 #include "decode/hwaccel.h"
 
-/* A stream with intra refresh never has a keyframe. After this many packets (10 s at 30 a second) it goes in as it is. */
+/* A stream with intra refresh never has a keyframe. After this many packets (10 s at 30 a second) it goes in anyway. */
 #define WAIT_KEY_MAX 300
 
 /* Our mark on a packet that comes back on its frame. */

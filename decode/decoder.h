@@ -45,7 +45,7 @@ struct pd_decoder_params {
 int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
                     struct pd_err *err);
 void pd_decoder_finish(struct pd_decoder *decoder);
-/* NULL packet: the end, frames inside come out. Takes nothing over. -EAGAIN: take frames out first; else 0 or -ENOMEM. */
+/* NULL packet: the end, frames inside come out. Takes nothing over. -EAGAIN: take frames out first; 0, -ENOMEM. */
 int pd_decoder_send(struct pd_decoder *decoder, struct AVPacket *packet, const struct pd_arrival *arrival);
 /* 0: @ret_frame points to the decoder's frame, valid until the next call. -EAGAIN: wants a packet. -EPIPE: ended. */
 int pd_decoder_receive(struct pd_decoder *decoder, struct AVFrame **ret_frame, struct pd_arrival *ret_arrival);

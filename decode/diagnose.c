@@ -84,6 +84,6 @@ int pd_diagnose_refusal(const char *path, int averror, struct pd_err *err)
                           "or the copy did not finish, copy it again", path);
     r = pd_av_errno(averror);
     if (r == -EBADMSG)
-        return pd_err_set(err, r, "%s: not a picture or a video of a kind that is known, or damaged at its start", path);
+        return pd_err_set(err, r, "%s: not a picture or a video of a known kind, or damaged at its start", path);
     return pd_av_err(err, averror, path, "cannot be read");
 }

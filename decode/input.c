@@ -143,7 +143,7 @@ char *pd_input_url(const struct pd_input *input, const char *username, const cha
     return url;
 }
 
-/* libav's own timeout is the second net under the reader's interrupt deadline; 0 would also mean "never" for connect. */
+/* libav's own timeout is the second net under the reader's interrupt deadline; 0 would mean "never" for connect. */
 #define NET_TIMEOUT_US "10000000"
 /* Renamed with libavformat 59; as an unknown key it would be ignored in silence. */
 #if LIBAVFORMAT_VERSION_MAJOR >= 59

@@ -33,7 +33,7 @@ int64_t pd_pace_due_ns(struct pd_pace *pace, const struct pd_frame *frame, int64
 
 /* What of a live stream has to be decoded for its max_fps: keyframes alone where they come often enough (4 % of the
  * work), everything but unreferenced frames where every second one is skipped anyway, else all. @key_interval_us: 0
- * unknown. To be applied right after a frame: in keyframe mode that frame is a keyframe, and the next ones refer to it. */
+ * unknown. To be applied right after a frame: in keyframe mode that frame is a keyframe, the next ones refer to it. */
 enum pd_discard pd_pace_discard(const struct pd_pace *pace, int64_t key_interval_us);
 
 /* Frames a second over the last ones. */

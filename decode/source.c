@@ -69,7 +69,7 @@ static int64_t seconds_ns(double s)
     return (int64_t)(s * (double)PD_NS_PER_S);
 }
 
-/* ---- deadlines: one a source, set by phase, latched by the reader once it has passed -------------------------------- */
+/* ---- deadlines: one a source, set by phase, latched by the reader once it has passed ------------------------ */
 
 static void arm(struct pd_source *s, double seconds)
 {
@@ -106,7 +106,7 @@ static void on_packet(void *user)
     atomic_store(&s->deadline_ns, PD_MIN(next, s->picture_deadline_ns));
 }
 
-/* ---- reports --------------------------------------------------------------------------------------------------------- */
+/* ---- reports ------------------------------------------------------------------------------------------------ */
 
 static void set_state(struct pd_source *s, enum pd_source_state state, const char *reason, double retry_s)
 {
@@ -143,7 +143,7 @@ void pd_source_get_stats(struct pd_source *s, struct pd_source_stats *ret_stats)
     ret_stats->deadline_ns = atomic_load(&s->deadline_ns);
 }
 
-/* ---- the thread -------------------------------------------------------------------------------------------------------- */
+/* ---- the thread --------------------------------------------------------------------------------------------- */
 
 /* Sleep until @until_ns; false: stopped. */
 static bool sleep_until(struct pd_source *s, int64_t until_ns)
@@ -302,7 +302,7 @@ static void *source_thread(void *arg)
     return NULL;
 }
 
-/* ---- start and stop ---------------------------------------------------------------------------------------------------- */
+/* ---- start and stop ----------------------------------------------------------------------------------------- */
 
 static void free_source(struct pd_source *s)
 {

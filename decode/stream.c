@@ -145,8 +145,8 @@ static int finish_frame(struct stream *s, const AVFrame *av, const struct pd_arr
 static int no_more(struct stream *s, struct pd_err *err)
 {
     if (s->read == 0)
-        return pd_err_set(err, -EBADMSG, "%s: the %s is damaged or cut off: nothing in it can be decoded", s->input.name,
-                          s->base.info.pictures ? "picture" : "video");
+        return pd_err_set(err, -EBADMSG, "%s: the %s is damaged or cut off: nothing in it can be decoded",
+                          s->input.name, s->base.info.pictures ? "picture" : "video");
     if (err)
         *err = s->end_err;
     return s->end;

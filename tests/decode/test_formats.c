@@ -126,7 +126,8 @@ static void every_pixel_format_keeps_its_colour(void **state)
         if (f->format == PD_PIX_GRAY8 || !strcmp(cases[i].name, "ya8"))
             want[1] = want[2] = want[0];
         else if (strchr(cases[i].name, 'y') || cases[i].name[0] == 'n' || cases[i].name[0] == 'p')
-            expected_rgb(PD_MATRIX_BT601, cases[i].name[3] == 'j' ? PD_RANGE_FULL : PD_RANGE_LIMITED, clip_luma(9), 90, 160, want);
+            expected_rgb(PD_MATRIX_BT601, cases[i].name[3] == 'j' ? PD_RANGE_FULL : PD_RANGE_LIMITED,
+                         clip_luma(9), 90, 160, want);
         check_rgb(cases[i].name, f, want, !strcmp(cases[i].name, "rgb565le") ? 8 : 2);
         for (int p = 0; p < pd_frame_planes(f->format); p++)
             assert_true(f->stride[p] >= pd_frame_plane_row_bytes(f, p));

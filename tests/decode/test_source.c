@@ -35,7 +35,8 @@ static const char *clip(void)
 static void a_file_connects_comes_up_and_ends(void **state)
 {
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = clip()});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = clip()});
     assert_int_equal(record_wait_state(&r, PD_SOURCE_ENDED, 1), 2);
     assert_int_equal(r.states[0], PD_SOURCE_CONNECTING);
     assert_int_equal(r.states[1], PD_SOURCE_UP);
@@ -55,7 +56,8 @@ static void a_file_connects_comes_up_and_ends(void **state)
 static void a_loop_goes_on_with_new_generations(void **state)
 {
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .loop = true});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .loop = true});
     record_wait_frames(&r, 230);
     assert_true(record_destroy(source) < 0.5);
     assert_true(r.in_order);
@@ -67,7 +69,8 @@ static void a_loop_goes_on_with_new_generations(void **state)
 static void a_missing_file_is_down_and_tried_again(void **state)
 {
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = "/nonexistent/x.mp4"});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = "/nonexistent/x.mp4"});
     int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
     assert_int_equal(down, 1);
     assert_string_equal(r.reasons[down], "/nonexistent/x.mp4: no such file or folder");
@@ -83,7 +86,8 @@ static void a_missing_file_is_down_and_tried_again(void **state)
 static void a_file_played_as_a_camera_keeps_its_rate(void **state)
 {
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .realtime = true});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .realtime = true});
     record_wait_state(&r, PD_SOURCE_ENDED, 1);
     double took = (double)(r.last_ns - r.first_ns) / (double)PD_NS_PER_S;
     assert_true(took > 1.9 && took < 3); /* 49 intervals of 40 ms; a busy machine may be late */
@@ -94,7 +98,8 @@ static void a_file_played_as_a_camera_keeps_its_rate(void **state)
 static void max_fps_skips_and_counts(void **state)
 {
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .max_fps = 5});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .max_fps = 5});
     record_wait_state(&r, PD_SOURCE_ENDED, 1);
     struct pd_source_stats stats;
     pd_source_get_stats(source, &stats);
@@ -104,7 +109,7 @@ static void max_fps_skips_and_counts(void **state)
     record_destroy(source);
 }
 
-/* ---- servers ----------------------------------------------------------------------------------------------------------- */
+/* ---- servers ------------------------------------------------------------------------------------------------ */
 
 struct server {
     int fd, port;
@@ -172,7 +177,8 @@ static void a_refused_connection_is_down_at_once(void **state)
     snprintf(url, sizeof(url), "rtsp://127.0.0.1:%d/x", s.port);
     server_stop(&s); /* now nobody listens there */
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = url});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = url});
     int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
     assert_non_null(strstr(r.reasons[down], "Connection refused"));
     assert_true(r.state_ns[down] - r.state_ns[0] < PD_NS_PER_S);
@@ -206,7 +212,8 @@ static void stopping_interrupts_a_connection_under_way(void **state)
     char url[64];
     snprintf(url, sizeof(url), "rtsp://127.0.0.1:%d/x", s.port);
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = url});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = url});
     while (!atomic_load(&s.connections))
         usleep(1000);
     struct pd_source_stats stats;
@@ -274,7 +281,8 @@ static void a_wrong_password_waits_long_and_is_never_told(void **state)
 static void a_full_queue_does_not_keep_a_source_from_stopping(void **state)
 {
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .loop = true});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = clip(), .loop = true});
     record_wait_frames(&r, 3);
     atomic_store(&r.block, true);
     usleep(20000);
