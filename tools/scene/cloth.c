@@ -16,7 +16,7 @@ static void paint_eyes(const struct look *look, vec3 h, struct surface *s)
     s->albedo = v_scale(s->albedo, 1 - 0.28f * f_smooth(2.8f, 1, d));
     if (d < 1) {
         bool iris = ellipse(ax - 0.031f, h.y - 0.004f, 0.0064f, 0.0064f) < 1;
-        s->albedo = up > 0.55f ? rgb(0x30241e) : iris ? rgb(0x2a1c14) : rgb(0xd8d0c8);
+        s->albedo = up > 0.55f ? rgb(0x30241e) : iris ? rgb(0x2a1c14) : rgb(0xb8aea4);
         s->gloss = 0.25f;
         s->shine = 60;
     } else if (d < 1.5f && up > 0.4f) {

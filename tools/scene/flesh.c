@@ -239,7 +239,10 @@ static void add_leg(struct figure *f, int side)
     bool bare = look->legwear == LEGS_SKIRT;
     vec3 hip = f->hip[side], knee = f->knee[side], ankle = f->ankle[side];
 
-    add_cone(f, part, hip, knee, 0.082f * g, (bare ? 0.050f : 0.057f) * g);
+    if (bare) /* what the skirt hides stays away: a lifted thigh would come through its front */
+        add_cone(f, part, v_mix(hip, knee, 0.66f), knee, 0.052f * g, 0.048f * g);
+    else
+        add_cone(f, part, hip, knee, 0.082f * g, 0.057f * g);
     vec3 cuff = v_mad(ankle, v_norm(v_sub(knee, ankle)), 0.03f * s);
     struct prim *shin = add_cone(f, part, knee, cuff, (bare ? 0.048f : 0.056f) * g,
                                  bare ? 0.032f : look->female > 0.5f ? 0.042f : 0.053f);

@@ -35,12 +35,12 @@ static const struct actor actors[] = {
     {.seed = 5, .n_stops = 6, .item = ITEM_BASKET, .item_side = LEFT, .stops = { /* round the right gondola */
         {1.08f, 6.3f, ACT_REACH, 4.0f, FACE_RIGHT, RIGHT}, {1.25f, 9.2f, ACT_PASS}, {3.7f, 9.9f, ACT_PASS},
         {3.9f, 5.0f, ACT_PASS}, {3.4f, 2.5f, ACT_PASS}, {0.8f, 2.3f, ACT_PASS}}},
-    {.seed = 13, .n_stops = 4, .stops = { /* along the back wall */
+    {.seed = 47, .n_stops = 4, .stops = { /* along the back wall */
         {-3.6f, 10.3f, ACT_STAND, 1.6f, FACE_DOOR, RIGHT}, {-0.2f, 10.0f, ACT_PASS},
         {2.6f, 11.02f, ACT_REACH_HIGH, 4.6f, FACE_BACK, RIGHT}, {0.2f, 9.6f, ACT_PASS}}},
     {.seed = 34, .n_stops = 2, .stops = { /* two who talk in the middle aisle */
         {-0.1f, 8.0f, ACT_TALK, 14.6f, 2.44f, RIGHT}, {0.3f, 8.8f, ACT_STAND, 5.6f, FACE_BACK, LEFT}}},
-    {.seed = 47, .n_stops = 2, .stops = {
+    {.seed = 13, .n_stops = 2, .stops = {
         {0.45f, 7.35f, ACT_TALK, 13.6f, -0.70f, LEFT}, {1.05f, 6.85f, ACT_REACH_LOW, 7.2f, FACE_RIGHT, RIGHT}}},
     {.seed = 77, .n_stops = 4, .item = ITEM_BASKET, .item_side = RIGHT, .stops = { /* right aisle, then the till */
         {4.58f, 6.6f, ACT_REACH, 4.4f, FACE_RIGHT, LEFT}, {4.1f, 4.2f, ACT_PASS},

@@ -127,6 +127,10 @@ void scene_variety(struct scene *scene, struct camera *camera, uint32_t seed, in
         look_random(&scene->looks[i], hash32(seed * 97 + (uint32_t)i));
         taken[i] = find_spot(&rng, scene, camera, taken, i);
         random_pose(&rng, camera, taken[i], &pose);
+        if (pose.lean > 0.3f) { /* the trunk leans as one piece: nothing may hang from it */
+            scene->looks[i].legwear = LEGS_TROUSERS;
+            scene->looks[i].hem = HEM_OVER;
+        }
         place(scene, i, &pose);
     }
 }

@@ -17,7 +17,7 @@ static const struct section male[N_SECTIONS] = {
     {1.22f, 0.150f, 0.107f, 0.006f}, {1.33f, 0.166f, 0.116f, 0.006f}, {1.415f, 0.130f, 0.096f, -0.010f},
     {1.49f, 0.060f, 0.060f, -0.018f}};
 static const struct section female[N_SECTIONS] = {
-    {0.50f, 0.205f, 0.180f, 0.004f}, {0.66f, 0.190f, 0.160f, 0.002f}, {0.78f, 0.165f, 0.125f, -0.006f},
+    {0.50f, 0.210f, 0.225f, 0.010f}, {0.66f, 0.192f, 0.185f, 0.006f}, {0.78f, 0.165f, 0.125f, -0.006f},
     {0.88f, 0.176f, 0.126f, -0.012f}, {0.99f, 0.160f, 0.108f, -0.006f}, {1.10f, 0.125f, 0.090f, 0.004f},
     {1.22f, 0.132f, 0.096f, 0.006f}, {1.33f, 0.146f, 0.108f, 0.006f}, {1.415f, 0.114f, 0.086f, -0.010f},
     {1.49f, 0.052f, 0.052f, -0.018f}};
@@ -53,6 +53,8 @@ static float trunk_distance(const struct figure *f, const struct prim *prim, vec
     float y = f_clamp(l.y, 0.50f, 1.49f), inflate = prim->ra;
     if (prim->part == PART_TORSO && f->look->hem != HEM_TUCKED)
         inflate += 0.020f * (1 - f_smooth(0.88f, 1.08f, y)); /* cloth that hangs over the waist stands off */
+    else if (prim->part == PART_HIPS && f->look->legwear != LEGS_SKIRT)
+        inflate -= 0.065f * (1 - f_smooth(0.82f, 0.97f, y)); /* trousers narrow into the legs */
     struct section c = section_at(f->look, y, inflate);
 
     float u = l.x / c.width, w = (l.z - c.forward) / c.depth, k = sqrtf(u * u + w * w) + 1e-6f;

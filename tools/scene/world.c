@@ -72,6 +72,17 @@ void world_random(struct world *w, uint32_t seed)
     put(w, BLOCK_SHELF_X, v3(-half - 0.85f, 0, z), v3(-half, h, end));
     put(w, BLOCK_SHELF_X, v3(half, 0, z), v3(half + 0.85f, h, end));
     put(w, BLOCK_SHELF_X, v3(-5.6f, 0, 2.4f), v3(-5.15f, 2.27f, w->z1 - 0.8f));
+    for (int i = -1; i <= 1; i += 2) {
+        float x = (half + 0.425f) * (float)i;
+        if (rng_unit(&r) < 0.6f)
+            put(w, BLOCK_SHELF_Z, v3(x - 0.41f, 0, z - 0.42f), v3(x + 0.41f, h - 0.1f, z));
+        if (rng_unit(&r) < 0.6f)
+            put(w, BLOCK_SHELF_Z, v3(x - 0.41f, 0, end), v3(x + 0.41f, h - 0.1f, end + 0.42f));
+    }
+    if (rng_unit(&r) < 0.5f) {
+        w->window0 = rng_range(&r, -1.8f, 0);
+        w->window1 = w->window0 + 1.2f * (float)(1 + rng_pick(&r, 3));
+    }
     if (rng_unit(&r) < 0.7f)
         put(w, BLOCK_SHELF_X, v3(5.15f, 0, 2.8f), v3(5.6f, 2.27f, w->z1 - 0.8f));
     put(w, BLOCK_SHELF_Z, v3(-4.7f, 0, w->z1 - 0.45f), v3(4.7f, 2.27f, w->z1));
@@ -228,7 +239,7 @@ static vec3 wall_albedo(const struct world *w, vec3 p)
         float skirting = p.y < 0.12f ? 0.5f : 1;
         bool front = p.z < w->z0 + 0.01f;
         vec3 poster;
-        if (front && p.x > w->window0 - 0.06f && p.x < w->window1 + 0.06f && p.y > 0.69f && p.y < 2.21f)
+        if (front && w->window0 < w->window1 && p.x > w->window0 - 0.06f && p.x < w->window1 + 0.06f && p.y > 0.69f && p.y < 2.21f)
             return rgb(0x3a3e42);
         if ((!front || p.x > w->window1 + 0.1f) && poster_albedo(w, p, front ? p.x + 0.2f : p.z + 1.3f, &poster))
             return poster;
