@@ -39,9 +39,9 @@ static const struct actor actors[] = {
         {-3.6f, 10.3f, ACT_STAND, 1.6f, FACE_DOOR, RIGHT}, {-0.2f, 10.0f, ACT_PASS},
         {2.6f, 11.02f, ACT_REACH_HIGH, 4.6f, FACE_BACK, RIGHT}, {0.2f, 9.6f, ACT_PASS}}},
     {.seed = 34, .n_stops = 2, .stops = { /* two who talk in the middle aisle */
-        {-0.1f, 8.0f, ACT_TALK, 14.6f, 2.44f, RIGHT}, {0.3f, 8.8f, ACT_STAND, 5.6f, FACE_BACK, LEFT}}},
+        {-0.1f, 7.75f, ACT_TALK, 14.6f, 1.0f, RIGHT}, {0.0f, 8.75f, ACT_STAND, 5.6f, FACE_BACK, LEFT}}},
     {.seed = 13, .n_stops = 2, .stops = {
-        {0.45f, 7.35f, ACT_TALK, 13.6f, -0.70f, LEFT}, {1.05f, 6.85f, ACT_REACH_LOW, 7.2f, FACE_RIGHT, RIGHT}}},
+        {0.6f, 8.2f, ACT_TALK, 12.6f, -2.14f, LEFT}, {1.05f, 6.85f, ACT_REACH_LOW, 7.2f, FACE_RIGHT, RIGHT}}},
     {.seed = 77, .n_stops = 4, .item = ITEM_BASKET, .item_side = RIGHT, .stops = { /* right aisle, then the till */
         {4.58f, 6.6f, ACT_REACH, 4.4f, FACE_RIGHT, LEFT}, {4.1f, 4.2f, ACT_PASS},
         {3.3f, 2.35f, ACT_TALK, 5.6f, FACE_DOOR, LEFT}, {3.6f, 4.6f, ACT_PASS}}},
