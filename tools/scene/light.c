@@ -25,14 +25,15 @@ static float capsule_shadow(vec3 p, vec3 direction, const struct capsule *c)
     return s * s * (3 - 2 * s);
 }
 
-static float people_shadow(const struct scene *scene, vec3 p, vec3 direction, int skip)
+/* Who stands between @p and a lamp at @distance? */
+static float people_shadow(const struct scene *scene, vec3 p, vec3 direction, float distance, int skip)
 {
     float left = 1;
     for (int i = 0; i < scene->n_people && left > 0.02f; i++) {
         const struct figure *f = &scene->figures[i];
         vec3 to = v_sub(f->centre, p);
         float along = v_dot(to, direction), off2 = v_dot(to, to) - along * along, reach = f->bound + 0.35f;
-        if (i == skip || along < -f->bound || off2 > reach * reach)
+        if (i == skip || along < -f->bound || along > distance + f->bound || off2 > reach * reach)
             continue;
         float least = 1;
         for (int k = 0; k < f->n_proxies; k++)
@@ -91,7 +92,7 @@ vec3 light_gather(const struct scene *scene, const struct light_point *at)
             float facing = (v_dot(at->normal, d) + at->wrap) / (1 + at->wrap);
             if (facing <= 0)
                 continue;
-            float left = at->people ? people_shadow(scene, v_mad(at->p, at->normal, 0.01f), d, at->skip) : 1;
+            float left = at->people ? people_shadow(scene, v_mad(at->p, at->normal, 0.01f), d, distance, at->skip) : 1;
             lamps += LAMP_POWER * facing * left / (distance + 0.4f);
         }
     }
