@@ -10,6 +10,7 @@
  */
 #include "core/err.h"
 #include "core/letterbox.h"
+#include "core/net/act.h"
 #include "core/skeleton.h"
 
 #define PD_LAYER_INPUTS_MAX 32
@@ -31,18 +32,6 @@ enum pd_layer_kind {
     PD_LAYER_AFFINE,   /* per-channel x * weight[c] + bias[c] (+ activation) that could not be folded */
     PD_LAYER_ACT,      /* activation alone */
     PD_LAYER_KINDS
-};
-
-enum pd_act {
-    PD_ACT_NONE,
-    PD_ACT_RELU,    /* max(x, 0) */
-    PD_ACT_CLIP,    /* min(max(x, alpha), beta): ReLU6 is 0, 6 */
-    PD_ACT_PRELU,   /* x > 0 ? x : slope[c] * x; n_slopes is 1 (leaky) or the channel count */
-    PD_ACT_ELU,     /* x > 0 ? x : alpha * (exp(x) - 1) */
-    PD_ACT_SIGMOID,
-    PD_ACT_TANH,
-    PD_ACT_SWISH,     /* x * sigmoid(x) */
-    PD_ACT_HARDSWISH, /* x * min(max(x / 6 + 0.5, 0), 1) */
 };
 
 struct pd_layer {
