@@ -1,0 +1,37 @@
+#pragma once
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Convolutions by cuDNN's backend graph API: convolution, bias, residual and activation as one fused graph where cuDNN
+ * has an engine for it. A search lists the engines that can do a shape; each is a plan that can be timed and run.
+ */
+#include <cudnn.h>
+#include <stdint.h>
+
+#include "core/engine/cudnn/kernels.h"
+#include "core/err.h"
+
+struct pd_cudnn_plan;
+
+enum pd_cudnn_math { PD_CUDNN_FP16, PD_CUDNN_TF32, PD_CUDNN_FP32 };
+
+/* Which activations the fused graph can end with. */
+bool pd_cudnn_fuses(int act);
+
+/* Engines for @shape between tensors of the given channel strides (fp16 or fp32 by @math), best guess first: at most
+ * @max plans into @plans. Returns how many (0: cuDNN has none), or a negative errno.
+ * Filter layout: co x kh x kw x (ci / groups), element type of the math. */
+int pd_cudnn_plans(cudnnHandle_t handle, enum pd_cudnn_math math, const struct pd_conv_shape *shape, int in_stride,
+                   int out_stride, const struct pd_conv_epilogue *epilogue, int max, struct pd_cudnn_plan **plans,
+                   struct pd_err *err);
+/* The plan whose pd_cudnn_plan_name() is @name, or NULL. */
+struct pd_cudnn_plan *pd_cudnn_plan_named(cudnnHandle_t handle, enum pd_cudnn_math math,
+                                          const struct pd_conv_shape *shape, int in_stride, int out_stride,
+                                          const struct pd_conv_epilogue *epilogue, const char *name);
+void pd_cudnn_plan_destroy(struct pd_cudnn_plan *plan);
+
+size_t pd_cudnn_plan_workspace(const struct pd_cudnn_plan *plan);
+/* "eng42:k2=1,k3=0 tensor-core": engine, knobs, and what cuDNN tells of the algorithm. */
+const char *pd_cudnn_plan_name(const struct pd_cudnn_plan *plan);
+/* Queue it on the handle's stream. Returns 0 or -EIO. */
+int pd_cudnn_plan_run(cudnnHandle_t handle, const struct pd_cudnn_plan *plan, const void *in, const void *weight,
+                      const float *bias, const void *residual, void *out, void *workspace);
