@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The cudnn engine: networks prepared for an input size ("sizes"), batches in flight, and the thread that hands
+ * finished ones back. The scheduler's thread queues everything; the completion thread only waits for events.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/clock.h"
+#include "core/engine/cudnn/gpu_batch.h"
+#include "core/engine/cudnn/plugin.h"
+
+#define SIZES_MAX 4
+#define FLIGHTS_MAX 4
+
+static const int plan_sizes[] = {1, 2, 4, 8, 16, 24, 32};
+#define N_PLANS PD_ARRAY_SIZE(plan_sizes)
+
+/* The network for one input size. */
+struct size {
+    struct pd_gpu_net net;
+    struct pd_gpu_plan *plans[N_PLANS];
+    uint64_t used; /* the least recently used one makes room */
+};
+
+struct cudnn_engine {
+    struct pd_gpu *gpu;
+    const struct pd_net *net;
+    int max_batch;
+    struct pd_gpu_weights *weights; /* by layer, shared by all sizes */
+    struct size *sizes[SIZES_MAX];
+    uint64_t clock;
+
+    pthread_t thread;
+    bool has_thread;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    /* guarded by lock */
+    struct pd_batch *flights[FLIGHTS_MAX];
+    int head, count;
+    bool stop;
+};
+
+static const struct pd_gpu_host *host;
+
+/* ---- sizes ---- */
+
+static void destroy_size(struct cudnn_engine *e, struct size *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < N_PLANS; i++)
+        pd_gpu_plan_destroy(s->plans[i]);
+    pd_gpu_memory_destroy(e->gpu, s->net.memory);
+    free(s);
+}
+
+static int create_size(struct cudnn_engine *e, int width, int height, int max_batch, struct size **ret,
+                       struct pd_err *err)
+{
+    struct size *s = calloc(1, sizeof(*s));
+    if (!s)
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    s->net = (struct pd_gpu_net){.gpu = e->gpu, .net = e->net, .weights = e->weights};
+    int r = pd_gpu_memory_create(e->gpu, e->net, width, height, max_batch, &s->net.memory, err);
+    if (r == 0) /* candidates are timed on what lies here */
+        r = pd_gpu_check(pd_cuda_fill_random(e->gpu->elem, s->net.memory->arena,
+                                             s->net.memory->arena_bytes / e->gpu->elem_bytes, 1, e->gpu->compute),
+                         "preparing the network's memory", err);
+    if (r < 0) {
+        destroy_size(e, s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+static int get_size(struct cudnn_engine *e, int width, int height, struct size **ret, struct pd_err *err)
+{
+    int victim = 0;
+    for (int i = 0; i < SIZES_MAX; i++) {
+        struct size *s = e->sizes[i];
+        if (s && s->net.memory->width == width && s->net.memory->height == height) {
+            s->used = ++e->clock;
+            *ret = s;
+            return 0;
+        }
+        if (!s || (e->sizes[victim] && s->used < e->sizes[victim]->used))
+            victim = i;
+    }
+    /* batches under way still use the one that goes */
+    int r = pd_gpu_check(cudaStreamSynchronize(e->gpu->compute), "waiting for the device", err);
+    if (r < 0)
+        return r;
+    destroy_size(e, e->sizes[victim]);
+    e->sizes[victim] = NULL;
+    r = create_size(e, width, height, e->max_batch, &e->sizes[victim], err);
+    if (r < 0)
+        return r;
+    e->sizes[victim]->used = ++e->clock;
+    *ret = e->sizes[victim];
+    return 0;
+}
+
+/* The plan for at least @n frames, made and captured when it is new. */
+static int get_plan(struct cudnn_engine *e, struct size *s, int n, struct pd_gpu_plan **ret, struct pd_err *err)
+{
+    size_t i = 0;
+    while (i < N_PLANS - 1 && plan_sizes[i] < n)
+        i++;
+    if (!s->plans[i]) {
+        const size_t workspace = e->gpu->workspace_bytes;
+        struct pd_gpu_plan *p;
+        /* a batch that is not a plan's size, on a device that only had memory for that: a plan of its own */
+        int r = pd_gpu_plan_create(&s->net, PD_MIN(plan_sizes[i], s->net.memory->max_batch), &p, err);
+        if (r < 0)
+            return r;
+        s->plans[i] = p;
+        r = pd_gpu_plan_capture(&s->net, p, err);
+        /* a larger workspace moved: graphs that know the old one are captured again */
+        for (int z = 0; r == 0 && z < SIZES_MAX && e->gpu->workspace_bytes != workspace; z++)
+            for (size_t k = 0; r == 0 && e->sizes[z] && k < N_PLANS; k++)
+                if (e->sizes[z]->plans[k] && e->sizes[z]->plans[k] != p)
+                    r = pd_gpu_plan_capture(&e->sizes[z]->net, e->sizes[z]->plans[k], err);
+        if (r < 0) {
+            pd_gpu_plan_destroy(p);
+            s->plans[i] = NULL;
+            return r;
+        }
+    }
+    *ret = s->plans[i];
+    return 0;
+}
+
+/* ---- batches ---- */
+
+static size_t map_floats(const struct size *s, int tensor)
+{
+    const struct pd_shape *m = &s->net.memory->shapes[tensor];
+    return (size_t)m->c * (size_t)m->h * (size_t)m->w;
+}
+
+static int copy_map(struct cudnn_engine *e, const struct size *s, int tensor, int n, float *device, struct pd_err *err)
+{
+    const struct pd_view v = pd_gpu_view(e->gpu, s->net.memory, tensor, n);
+    return pd_gpu_check(pd_cuda_to_nchw(e->gpu->elem, &v, device, e->gpu->compute), "reading the maps", err);
+}
+
+/* Queue the network's outputs into the batch's own memory, and their way to the host on the download stream. */
+static int queue_results(struct cudnn_engine *e, struct size *s, struct pd_gpu_batch *b, int n, struct pd_err *err)
+{
+    const size_t heat = map_floats(s, e->net->heat) * (size_t)n * sizeof(float);
+    const size_t paf = e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * (size_t)n * sizeof(float);
+    int r = copy_map(e, s, e->net->heat, n, b->heat, err);
+    if (r == 0 && paf)
+        r = copy_map(e, s, e->net->paf, n, b->paf, err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventRecord(b->computed, e->gpu->compute), "reading the maps", err);
+    if (r == 0)
+        r = pd_gpu_check(cudaStreamWaitEvent(e->gpu->download, b->computed, 0), "reading the maps", err);
+    if (r == 0)
+        r = pd_gpu_check(cudaMemcpyAsync(b->host_heat, b->heat, heat, cudaMemcpyDeviceToHost, e->gpu->download),
+                         "downloading the maps", err);
+    if (r == 0 && paf)
+        r = pd_gpu_check(cudaMemcpyAsync(b->host_paf, b->paf, paf, cudaMemcpyDeviceToHost, e->gpu->download),
+                         "downloading the maps", err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventRecord(b->downloaded, e->gpu->download), "downloading the maps", err);
+    return r;
+}
+
+static int reserve_maps(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, struct pd_err *err)
+{
+    const size_t per = (size_t)e->max_batch * sizeof(float);
+    return pd_gpu_batch_reserve(b, map_floats(s, e->net->heat) * per,
+                                e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * per, err);
+}
+
+static void set_maps(const struct cudnn_engine *e, const struct size *s, const struct pd_gpu_batch *b,
+                     struct pd_batch *batch)
+{
+    const struct pd_shape *heat = &s->net.memory->shapes[e->net->heat];
+    for (int i = 0; i < batch->n; i++)
+        batch->slot[i].maps = (struct pd_maps){
+            .w = heat->w,
+            .h = heat->h,
+            .n_heat = heat->c,
+            .n_paf = e->net->paf < 0 ? 0 : s->net.memory->shapes[e->net->paf].c,
+            .heat = b->host_heat + map_floats(s, e->net->heat) * (size_t)i,
+            .paf = e->net->paf < 0 ? NULL : b->host_paf + map_floats(s, e->net->paf) * (size_t)i,
+            .stride = (float)e->net->meta.stride,
+            .offset = e->net->meta.offset,
+        };
+}
+
+static int batch_init(void *self, struct pd_batch *batch, struct pd_err *err)
+{
+    struct cudnn_engine *e = self;
+    struct pd_gpu_batch *b;
+    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    if (r == 0)
+        r = pd_gpu_batch_create(e->gpu, &b, err);
+    if (r == 0)
+        batch->engine_private = b;
+    return r;
+}
+
+static void batch_finish(void *self, struct pd_batch *batch)
+{
+    struct cudnn_engine *e = self;
+    cudaSetDevice(e->gpu->device);
+    pd_gpu_batch_destroy(batch->engine_private);
+    batch->engine_private = NULL;
+}
+
+static int queue_batch(struct cudnn_engine *e, struct pd_batch *batch, struct pd_err *err)
+{
+    struct pd_gpu_batch *b = batch->engine_private;
+    struct size *s;
+    struct pd_gpu_plan *plan;
+    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    if (r == 0)
+        r = get_size(e, batch->width, batch->height, &s, err);
+    if (r == 0)
+        r = get_plan(e, s, batch->n, &plan, err);
+    if (r == 0)
+        r = reserve_maps(e, s, b, err);
+    if (r < 0)
+        return r;
+    const struct pd_view input = pd_gpu_view(e->gpu, s->net.memory, e->net->input, plan->n);
+    r = pd_gpu_batch_preprocess(b, batch, &e->net->meta.input, &input, err);
+    if (r == 0)
+        r = pd_gpu_plan_run(&s->net, plan, err);
+    if (r == 0)
+        r = queue_results(e, s, b, batch->n, err);
+    if (r == 0)
+        set_maps(e, s, b, batch);
+    return r;
+}
+
+static int submit(void *self, struct pd_batch *batch)
+{
+    struct cudnn_engine *e = self;
+    batch->started_ns = pd_now_ns();
+    int r = queue_batch(e, batch, &batch->err);
+    if (r < 0) {
+        cudaDeviceSynchronize(); /* what was queued may read the batch's memory */
+        return r;
+    }
+    pthread_mutex_lock(&e->lock);
+    while (e->count == FLIGHTS_MAX)
+        pthread_cond_wait(&e->news, &e->lock);
+    e->flights[(e->head + e->count++) % FLIGHTS_MAX] = batch;
+    pthread_cond_broadcast(&e->news);
+    pthread_mutex_unlock(&e->lock);
+    return 0;
+}
+
+/* Place the device's events on the host's clock, backwards from the moment the last one was seen. */
+static void set_times(const struct pd_gpu_batch *b, struct pd_batch *batch)
+{
+    const int64_t now = pd_now_ns();
+    float whole = 0, network = 0;
+    if (cudaEventElapsedTime(&whole, b->started, b->downloaded) != cudaSuccess ||
+        cudaEventElapsedTime(&network, b->preprocessed, b->downloaded) != cudaSuccess)
+        return;
+    batch->started_ns = PD_MAX(batch->started_ns, now - (int64_t)(whole * 1e6f));
+    batch->preprocessed_ns = PD_MAX(batch->started_ns, now - (int64_t)(network * 1e6f));
+}
+
+static void *completion_main(void *arg)
+{
+    struct cudnn_engine *e = arg;
+    cudaSetDevice(e->gpu->device);
+    pthread_mutex_lock(&e->lock);
+    for (;;) {
+        while (e->count == 0 && !e->stop)
+            pthread_cond_wait(&e->news, &e->lock);
+        if (e->count == 0)
+            break;
+        struct pd_batch *batch = e->flights[e->head];
+        pthread_mutex_unlock(&e->lock);
+        struct pd_gpu_batch *b = batch->engine_private;
+        int r = pd_gpu_check(cudaEventSynchronize(b->downloaded), "running a batch", &batch->err);
+        if (r == 0)
+            set_times(b, batch);
+        pthread_mutex_lock(&e->lock);
+        e->head = (e->head + 1) % FLIGHTS_MAX;
+        e->count--;
+        pthread_cond_broadcast(&e->news);
+        pthread_mutex_unlock(&e->lock);
+        host->done(batch, r);
+        pthread_mutex_lock(&e->lock);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return NULL;
+}
+
+/* ---- entries ---- */
+
+static int probe(struct pd_err *err)
+{
+    int n = 0, driver = 0, runtime = 0;
+    const cudaError_t e = cudaGetDeviceCount(&n);
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    if (driver == 0)
+        return pd_err_set(err, -ENODEV, "no NVIDIA driver is loaded: install it, or use engine onednn");
+    if (e == cudaErrorInsufficientDriver)
+        return pd_err_set(err, -ENODEV, "the NVIDIA driver knows CUDA %d.%d, this build needs %d.%d: update the driver",
+                          driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+    if (e != cudaSuccess || n == 0)
+        return pd_err_set(err, -ENODEV, "no CUDA device: %s",
+                          e != cudaSuccess ? cudaGetErrorString(e) : "the driver lists none");
+    if (cudnnGetVersion() / 10000 != CUDNN_MAJOR)
+        return pd_err_set(err, -ENODEV, "cuDNN %zu is loaded, this build needs %d.x", cudnnGetVersion() / 10000,
+                          CUDNN_MAJOR);
+    return 0;
+}
+
+static void close_engine(void *self)
+{
+    struct cudnn_engine *e = self;
+    if (e->has_thread) {
+        pthread_mutex_lock(&e->lock);
+        e->stop = true;
+        pthread_cond_broadcast(&e->news);
+        pthread_mutex_unlock(&e->lock);
+        pthread_join(e->thread, NULL);
+    }
+    if (e->gpu)
+        cudaSetDevice(e->gpu->device);
+    for (int i = 0; i < SIZES_MAX; i++)
+        destroy_size(e, e->sizes[i]);
+    for (int i = 0; e->weights && i < e->net->n_layers; i++)
+        pd_gpu_weights_finish(e->gpu, &e->weights[i]);
+    free(e->weights);
+    pd_gpu_close(e->gpu);
+    pthread_cond_destroy(&e->news);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+static int upload_constants(struct cudnn_engine *e, struct pd_err *err)
+{
+    e->weights = calloc((size_t)e->net->n_layers, sizeof(*e->weights));
+    if (!e->weights)
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    for (int i = 0; i < e->net->n_layers; i++) {
+        const struct pd_layer *l = &e->net->layers[i];
+        int r = pd_gpu_weights_init(e->gpu, l, e->net->tensors[l->out].channels, &e->weights[i], err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Memory for the largest batch that fits: what was asked for, or half of it, and so on. */
+static int take_memory(struct cudnn_engine *e, const struct pd_engine_params *p, struct pd_err *err)
+{
+    int r = -ENOMEM;
+    for (int n = p->max_batch; n >= 1 && r == -ENOMEM; n /= 2) {
+        e->max_batch = n;
+        r = create_size(e, p->width, p->height, n, &e->sizes[0], err);
+        if (r == -ENOMEM) {
+            char line[700];
+            snprintf(line, sizeof(line), "%s; trying batches of %d instead of %d", err ? err->text : "no memory", n / 2,
+                     n);
+            if (n > 1)
+                host->info(line);
+        }
+    }
+    return r;
+}
+
+static int open_engine(const struct pd_net *net, const struct pd_engine_params *params, struct pd_engine_caps *caps,
+                       void **ret_self, struct pd_err *err)
+{
+    int r = probe(err);
+    if (r < 0)
+        return r;
+    if (params->n_devices > 1)
+        return pd_err_set(err, -ENOTSUP, "this engine drives one GPU: give one number in `devices`");
+    struct cudnn_engine *e = calloc(1, sizeof(*e));
+    if (!e)
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->news, NULL);
+    e->net = net;
+    r = pd_gpu_open(host, params->n_devices ? params->devices[0] : 0, params->precision, params->cache_dir, &e->gpu,
+                    err);
+    if (r == 0)
+        r = upload_constants(e, err);
+    if (r == 0)
+        r = take_memory(e, params, err);
+    if (r == 0) {
+        r = -pthread_create(&e->thread, NULL, completion_main, e);
+        e->has_thread = r == 0;
+        if (r < 0)
+            pd_err_set(err, r, "cannot start the engine's thread: %s", strerror(-r));
+    }
+    if (r < 0) {
+        close_engine(e);
+        return r;
+    }
+    snprintf(caps->device, sizeof(caps->device), "%.100s (GPU %d, %d SMs)", e->gpu->name, e->gpu->device, e->gpu->sms);
+    snprintf(caps->version, sizeof(caps->version), "%s", e->gpu->version);
+    caps->precision = e->gpu->precision;
+    caps->max_batch = e->max_batch;
+    caps->device_frames = true;
+    caps->memory_bytes = e->gpu->allocated;
+    *ret_self = e;
+    return 0;
+}
+
+static int prepare(void *self, int n, int width, int height, struct pd_err *err)
+{
+    struct cudnn_engine *e = self;
+    struct size *s;
+    struct pd_gpu_plan *plan;
+    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    if (r == 0)
+        r = get_size(e, width, height, &s, err);
+    if (r == 0)
+        r = get_plan(e, s, n, &plan, err);
+    if (r == 0)
+        r = pd_gpu_plan_run(&s->net, plan, err);
+    if (r == 0)
+        r = pd_gpu_check(cudaStreamSynchronize(e->gpu->compute), "running the network", err);
+    return r;
+}
+
+/* Input to the device, the graph, and the maps back; all waited for. */
+static int forward(void *self, int n, int width, int height, const float *input, float *heat, float *paf,
+                   struct pd_err *err)
+{
+    struct cudnn_engine *e = self;
+    struct size *s;
+    struct pd_gpu_plan *plan;
+    struct pd_gpu_batch *b = NULL;
+    float *device = NULL;
+    const size_t bytes = (size_t)n * 3 * (size_t)height * (size_t)width * sizeof(float);
+    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    if (r == 0)
+        r = get_size(e, width, height, &s, err);
+    if (r == 0)
+        r = get_plan(e, s, n, &plan, err);
+    if (r == 0)
+        r = pd_gpu_batch_create(e->gpu, &b, err);
+    if (r == 0)
+        r = reserve_maps(e, s, b, err);
+    if (r == 0)
+        r = pd_gpu_alloc(e->gpu, bytes, (void **)&device, err);
+    if (r == 0)
+        r = pd_gpu_check(cudaMemcpy(device, input, bytes, cudaMemcpyHostToDevice), "uploading the input", err);
+    if (r == 0) {
+        const struct pd_view in = pd_gpu_view(e->gpu, s->net.memory, e->net->input, n);
+        r = pd_gpu_check(pd_cuda_from_nchw(e->gpu->elem, device, &in, e->gpu->compute), "preparing the input", err);
+    }
+    if (r == 0)
+        r = pd_gpu_plan_run(&s->net, plan, err);
+    if (r == 0)
+        r = queue_results(e, s, b, n, err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventSynchronize(b->downloaded), "running the network", err);
+    if (r == 0 && heat)
+        memcpy(heat, b->host_heat, map_floats(s, e->net->heat) * (size_t)n * sizeof(float));
+    if (r == 0 && paf && e->net->paf >= 0)
+        memcpy(paf, b->host_paf, map_floats(s, e->net->paf) * (size_t)n * sizeof(float));
+    pd_gpu_free(e->gpu, device, bytes);
+    pd_gpu_batch_destroy(b);
+    return r;
+}
+
+static int profile(void *self, int n, int width, int height, int repeats, struct pd_layer_time *times,
+                   struct pd_err *err)
+{
+    struct cudnn_engine *e = self;
+    struct size *s;
+    struct pd_gpu_plan *plan;
+    int r = prepare(self, n, width, height, err), found = 0;
+    if (r == 0)
+        r = get_size(e, width, height, &s, err);
+    if (r == 0)
+        r = get_plan(e, s, n, &plan, err);
+    for (int i = 0; r == 0 && i < plan->n_steps; i++) {
+        const struct pd_gpu_step *step = &plan->steps[i];
+        float ms;
+        if (step->method == PD_GPU_NOTHING)
+            continue;
+        r = pd_gpu_step_time(&s->net, step, plan->n, repeats, &ms);
+        if (r < 0)
+            return pd_err_set(err, r, "timing layer '%s' failed", e->net->layers[step->layer[0]].name);
+        times[found].layer = step->layer[0];
+        times[found].ms = ms;
+        snprintf(times[found].algorithm, sizeof(times[found].algorithm), "%s", step->algorithm);
+        found++;
+    }
+    return r < 0 ? r : found;
+}
+
+static const struct pd_engine_ops ops = {
+    .name = "cudnn",
+    .automatic = true,
+    .probe = probe,
+    .open = open_engine,
+    .close = close_engine,
+    .batch_init = batch_init,
+    .batch_finish = batch_finish,
+    .submit = submit,
+    .prepare = prepare,
+    .forward = forward,
+    .profile = profile,
+};
+
+const struct pd_engine_ops *pd_cudnn_plugin(const struct pd_gpu_host *with, const char *version)
+{
+    if (strcmp(version, PD_VERSION) != 0)
+        return NULL;
+    host = with;
+    return &ops;
+}

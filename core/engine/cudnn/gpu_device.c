@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/engine/cudnn/gpu.h"
+
+/* Errors after which no call on this process's context can succeed: only a new process helps. */
+static bool is_sticky(cudaError_t e)
+{
+    return e == cudaErrorIllegalAddress || e == cudaErrorLaunchFailure || e == cudaErrorHardwareStackError ||
+           e == cudaErrorIllegalInstruction || e == cudaErrorMisalignedAddress || e == cudaErrorInvalidAddressSpace ||
+           e == cudaErrorInvalidPc || e == cudaErrorAssert || e == cudaErrorECCUncorrectable ||
+           e == cudaErrorDevicesUnavailable || e == cudaErrorContextIsDestroyed || e == cudaErrorLaunchTimeout;
+}
+
+int pd_gpu_check(int cuda_error, const char *what, struct pd_err *err)
+{
+    const cudaError_t e = (cudaError_t)cuda_error;
+    if (e == cudaSuccess)
+        return 0;
+    const int code = e == cudaErrorMemoryAllocation ? -ENOMEM : is_sticky(e) ? -ENODEV : -EIO;
+    return pd_err_set(err, code, "%s: %s", what, cudaGetErrorString(e));
+}
+
+static int check_cudnn(cudnnStatus_t status, const char *what, struct pd_err *err)
+{
+    if (status == CUDNN_STATUS_SUCCESS)
+        return 0;
+    return pd_err_set(err, -EIO, "%s: %s", what, cudnnGetErrorString(status));
+}
+
+int pd_gpu_alloc(struct pd_gpu *gpu, size_t bytes, void **ret, struct pd_err *err)
+{
+    void *p = NULL;
+    const cudaError_t e = cudaMalloc(&p, bytes);
+    if (e == cudaErrorMemoryAllocation) {
+        size_t free_bytes = 0, total = 0;
+        (void)cudaGetLastError(); /* not sticky: the next call must not report it again */
+        cudaMemGetInfo(&free_bytes, &total);
+        return pd_err_set(err, -ENOMEM, "%s has no room for %zu MiB more: %zu of %zu MiB are free", gpu->name,
+                          bytes >> 20, free_bytes >> 20, total >> 20);
+    }
+    if (e != cudaSuccess)
+        return pd_gpu_check(e, "cudaMalloc", err);
+    gpu->allocated += bytes;
+    *ret = p;
+    return 0;
+}
+
+void pd_gpu_free(struct pd_gpu *gpu, void *p, size_t bytes)
+{
+    if (!p)
+        return;
+    cudaFree(p);
+    gpu->allocated -= bytes;
+}
+
+int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *err)
+{
+    if (bytes <= gpu->workspace_bytes)
+        return 0;
+    void *p;
+    int r = pd_gpu_alloc(gpu, bytes, &p, err);
+    if (r < 0)
+        return r;
+    cudaStreamSynchronize(gpu->compute);
+    pd_gpu_free(gpu, gpu->workspace, gpu->workspace_bytes);
+    gpu->workspace = p;
+    gpu->workspace_bytes = bytes;
+    return 0;
+}
+
+static int choose_precision(struct pd_gpu *gpu, enum pd_precision precision, struct pd_err *err)
+{
+    if (precision == PD_PRECISION_AUTO)
+        precision = gpu->capability >= 70 ? PD_PRECISION_FP16 : PD_PRECISION_FP32;
+    switch (precision) {
+    case PD_PRECISION_FP16:
+        gpu->math = PD_CUDNN_FP16;
+        break;
+    case PD_PRECISION_TF32:
+        if (gpu->capability < 80)
+            return pd_err_set(err, -ENOTSUP, "%s has no tf32 (it came with compute capability 8.0): use fp16 or fp32",
+                              gpu->name);
+        gpu->math = PD_CUDNN_TF32;
+        break;
+    case PD_PRECISION_FP32:
+        gpu->math = PD_CUDNN_FP32;
+        break;
+    default:
+        return pd_err_set(err, -ENOTSUP, "the cudnn engine computes in fp16, tf32 or fp32");
+    }
+    gpu->precision = precision;
+    gpu->elem = precision == PD_PRECISION_FP16 ? PD_ELEM_F16 : PD_ELEM_F32;
+    gpu->elem_bytes = precision == PD_PRECISION_FP16 ? 2 : 4;
+    return 0;
+}
+
+static int describe(struct pd_gpu *gpu, struct pd_err *err)
+{
+    struct cudaDeviceProp prop;
+    int r = pd_gpu_check(cudaGetDeviceProperties(&prop, gpu->device), "reading the device's properties", err);
+    if (r < 0)
+        return r;
+    gpu->sms = prop.multiProcessorCount;
+    gpu->capability = prop.major * 10 + prop.minor;
+    snprintf(gpu->name, sizeof(gpu->name), "%s", prop.name);
+    const size_t v = cudnnGetVersion();
+    snprintf(gpu->version, sizeof(gpu->version), "cuDNN %zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
+    return 0;
+}
+
+static int make_streams(struct pd_gpu *gpu, struct pd_err *err)
+{
+    cudaStream_t *const streams[] = {&gpu->compute, &gpu->upload, &gpu->download};
+    for (size_t i = 0; i < PD_ARRAY_SIZE(streams); i++) {
+        int r = pd_gpu_check(cudaStreamCreateWithFlags(streams[i], cudaStreamNonBlocking), "making a stream", err);
+        if (r < 0)
+            return r;
+    }
+    int r = check_cudnn(cudnnCreate(&gpu->cudnn), "opening cuDNN", err);
+    if (r == 0)
+        r = check_cudnn(cudnnSetStream(gpu->cudnn, gpu->compute), "giving cuDNN its stream", err);
+    return r;
+}
+
+int pd_gpu_open(const struct pd_gpu_host *host, int device, enum pd_precision precision, const char *cache_dir,
+                struct pd_gpu **ret_gpu, struct pd_err *err)
+{
+    struct pd_gpu *gpu = calloc(1, sizeof(*gpu));
+    if (!gpu)
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    gpu->host = host;
+    gpu->device = device;
+    int r = pd_gpu_check(cudaSetDevice(device), "selecting the device", err);
+    if (r == 0)
+        r = describe(gpu, err);
+    if (r == 0)
+        r = choose_precision(gpu, precision, err);
+    if (r == 0)
+        r = make_streams(gpu, err);
+    if (r < 0) {
+        pd_gpu_close(gpu);
+        return pd_err_prefix(err, r, "GPU %d", device);
+    }
+    gpu->choices = pd_gpu_choices_open(cache_dir, gpu->name, gpu->version);
+    *ret_gpu = gpu;
+    return 0;
+}
+
+void pd_gpu_close(struct pd_gpu *gpu)
+{
+    if (!gpu)
+        return;
+    cudaSetDevice(gpu->device);
+    pd_gpu_choices_close(gpu->choices);
+    pd_gpu_free(gpu, gpu->workspace, gpu->workspace_bytes);
+    if (gpu->cudnn)
+        cudnnDestroy(gpu->cudnn);
+    cudaStream_t streams[] = {gpu->compute, gpu->upload, gpu->download};
+    for (size_t i = 0; i < PD_ARRAY_SIZE(streams); i++)
+        if (streams[i])
+            cudaStreamDestroy(streams[i]);
+    free(gpu);
+}
