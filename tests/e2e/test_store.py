@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`posed detect` on the rendered store, against the truth of its renderer (TAP).
 
-Asks for less than was measured, so that another rounding does not fail it, and never for everybody: walkers seen from the
-side are hard for every network of this family.
+Asks for less than was measured, so that another rounding does not fail it, and never for everybody: walkers seen from
+the side are hard for every network of this family.
 
 usage: test_store.py POSED"""
 import json
@@ -53,7 +53,8 @@ def evaluate(clips, network, height, limits):
         command = [ROOT / "tools" / "evaluate-scene", *pairs, "--every", EVERY, *limits]
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
         report = json.loads(done.stdout) if done.stdout else {}
-        return done.returncode == 0, {k: report.get(k) for k in ("figures", "recall", "oks_of_found")}, done.stderr.strip()
+        short = {k: report.get(k) for k in ("figures", "recall", "oks_of_found")}
+        return done.returncode == 0, short, done.stderr.strip()
 
 
 def main():
@@ -66,7 +67,7 @@ def main():
             thin_out(clip, pathlib.Path(clips) / f"{clip}.mkv")
         for number, (name, network, *rest) in enumerate([BUNDLED, REFERENCE], 1):
             if not network.exists():
-                print(f"ok {number} - {name} # SKIP no {network.name}: POSED_SHARED names the folder that holds models/")
+                print(f"ok {number} - {name} # SKIP no {network.name}: POSED_SHARED names its folder models/'s parent")
                 continue
             passed, report, why = evaluate(clips, network, *rest)
             print(f"# {report} {why}")

@@ -28,10 +28,11 @@ def check(name, passed, why=""):
 
 
 def same_bytes_whatever_the_threads():
-    one = scene("--camera", "3", "--frames", "57:59", "--threads", "1")
+    frames = ["--camera", "3", "--frames", "57:59"]
+    one = scene(*frames, "--threads", "1")
     check("a frame has width x height x 3 bytes", len(one[0]) == 2 * WIDTH * HEIGHT * 3, f"{len(one[0])}")
-    check("the same arguments give the same bytes and truth", one == scene("--camera", "3", "--frames", "57:59", "--threads", "1"))
-    check("any number of threads gives the same bytes", one == scene("--camera", "3", "--frames", "57:59", "--threads", "5"))
+    check("the same arguments give the same bytes and truth", one == scene(*frames, "--threads", "1"))
+    check("any number of threads gives the same bytes", one == scene(*frames, "--threads", "5"))
     later = scene("--camera", "3", "--frames", "58:59", "--threads", "2")
     check("a frame does not depend on the frames before it", one[0][WIDTH * HEIGHT * 3:] == later[0])
     variety = scene("--variety", "--frames", "3:4", "--threads", "1")
@@ -72,13 +73,15 @@ def truth_lies_on_people():
 
 
 def world_repeats():
-    check("the world repeats after 24 s", scene("--frames", "7:8")[1][0]["people"] == scene("--frames", "247:248")[1][0]["people"])
+    now, later = scene("--frames", "7:8")[1][0], scene("--frames", "247:248")[1][0]
+    check("the world repeats after 24 s", now["people"] == later["people"])
 
 
 def wrong_usage():
     for args in (["--camera", "9"], ["--frames", "5:5"], ["--width", "x"], ["--nonsense"], ["picture"]):
         r = subprocess.run([SCENE, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        check(f"{' '.join(args)} is refused with one line", r.returncode == 2 and r.stderr.count("\n") == 1 and not r.stdout, r.stderr)
+        one_line = r.returncode == 2 and r.stderr.count("\n") == 1 and not r.stdout
+        check(f"{' '.join(args)} is refused with one line", one_line, r.stderr)
     full = os.path.exists("/dev/full")
     r = subprocess.run([SCENE, "--width", "64", "--height", "64", "--out", "/dev/full" if full else "/nowhere/x"],
                        stderr=subprocess.PIPE, text=True)

@@ -19,10 +19,10 @@ void camera_demo(struct camera *c, int index, int width, int height)
         vec3 position, target;
         float fov;
     } views[DEMO_CAMERAS] = {
-        {{1.5f, 2.7f, 5.1f}, {-2.4f, 0.95f, 0.8f}, 0.80f},  /* the door */
-        {{0.2f, 2.7f, 1.3f}, {0.0f, 0.95f, 6.4f}, 0.82f},  /* the middle aisle */
+        {{1.5f, 2.7f, 5.1f}, {-2.4f, 0.95f, 0.8f}, 0.80f},   /* the door */
+        {{0.2f, 2.7f, 1.3f}, {0.0f, 0.95f, 6.4f}, 0.82f},    /* the middle aisle */
         {{-4.95f, 2.7f, 11.0f}, {1.2f, 0.85f, 8.9f}, 0.80f}, /* the back wall */
-        {{4.6f, 2.7f, 8.6f}, {3.4f, 0.95f, 2.6f}, 0.80f},   /* the right aisle and the till */
+        {{4.6f, 2.7f, 8.6f}, {3.4f, 0.95f, 2.6f}, 0.80f},    /* the right aisle and the till */
     };
     int i = index < 1 ? 0 : index > DEMO_CAMERAS ? DEMO_CAMERAS - 1 : index - 1;
     camera_look(c, views[i].position, views[i].target, views[i].fov, width, height);

@@ -12,7 +12,7 @@
 
 struct camera {
     vec3 position;
-    mat3 axes; /* x to the right of the picture, y up, z into it */
+    mat3 axes;   /* x to the right of the picture, y up, z into it */
     float focal; /* pixels */
     int width, height;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cloth.h"
 
-/* ---- face --------------------------------------------------------------------------------------------------------- */
+/* ---- face ---------------------------------------------------------------------------------------------------------
+ */
 
 static float ellipse(float x, float y, float rx, float ry)
 {
@@ -80,7 +81,8 @@ static void paint_hair(const struct figure *f, vec3 p, struct surface *s)
     s->albedo = v_scale(f->look->hair, 0.55f + 0.8f * noise3(v_mul(h, strands)));
 }
 
-/* ---- cloth -------------------------------------------------------------------------------------------------------- */
+/* ---- cloth --------------------------------------------------------------------------------------------------------
+ */
 
 /* @l: across, up (height above the ground), forward of the trunk; for sleeves the same with the shoulder at the top. */
 static vec3 pattern_colour(const struct look *look, vec3 l, bool front)
@@ -158,7 +160,8 @@ static void paint_legs(const struct figure *f, const struct prim *prim, enum par
         s->gloss = 0.1f;
         return;
     }
-    vec3 l = m_to_local(&prim->frame, v_sub(p, prim->a)), c = v_scale(look->trousers, 0.85f + 0.25f * noise3(v_scale(l, 60)));
+    vec3 l = m_to_local(&prim->frame, v_sub(p, prim->a)),
+         c = v_scale(look->trousers, 0.85f + 0.25f * noise3(v_scale(l, 60)));
     if (part != PART_HIPS && prim->solid == SOLID_CONE && l.x > 0)
         c = v_scale(c, 1 + 0.22f * f_smooth(0.06f, 0.01f, fabsf(l.z))); /* worn lighter in front */
     if (part == PART_HIPS && t.z < 0 && look->legwear == LEGS_TROUSERS) {
@@ -193,7 +196,8 @@ static void paint_item(const struct figure *f, const struct prim *prim, vec3 p, 
     }
 }
 
-/* ---- folds -------------------------------------------------------------------------------------------------------- */
+/* ---- folds --------------------------------------------------------------------------------------------------------
+ */
 
 static float fold_height(const struct look *look, vec3 l)
 {
@@ -227,7 +231,8 @@ void cloth_surface(const struct figure *f, const struct prim *prim, enum part pa
     case PART_ARM_L:
         s->gloss = 0.06f;
         s->shine = 14;
-        s->albedo = v_scale(look->skin, 0.94f + 0.1f * noise3(v_scale(m_to_local(&prim->frame, v_sub(p, prim->a)), 45)));
+        s->albedo =
+            v_scale(look->skin, 0.94f + 0.1f * noise3(v_scale(m_to_local(&prim->frame, v_sub(p, prim->a)), 45)));
         if (part == PART_SKIN)
             paint_head(f, p, s);
         return;

@@ -12,4 +12,5 @@ struct surface {
 };
 
 /* What lies at @p, a point on @prim of part @part; @surface->normal comes in geometric and leaves with folds. */
-void cloth_surface(const struct figure *figure, const struct prim *prim, enum part part, vec3 p, struct surface *surface);
+void cloth_surface(const struct figure *figure, const struct prim *prim, enum part part, vec3 p,
+                   struct surface *surface);

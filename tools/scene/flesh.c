@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The solids of a person: head, hair, trunk, limbs, hands, shoes and what he carries. Which features matter to a network
- * trained on photographs was measured: proportions, colours, then face and hair; hands and folds hardly.
+ * The solids of a person: head, hair, trunk, limbs, hands, shoes and what he carries. Which features matter to a
+ * network trained on photographs was measured: proportions, colours, then face and hair; hands and folds hardly.
  */
 #include <assert.h>
 
@@ -40,8 +40,8 @@ static struct prim *add_solid(struct figure *f, enum solid solid, enum part part
     prim->a = prim->centre = centre;
     prim->half = v_scale(half, f->scale);
     prim->frame = frame;
-    prim->bound = solid == SOLID_BOX ? v_len(prim->half) + 0.01f
-                                     : f_max(prim->half.x, f_max(prim->half.y, prim->half.z));
+    prim->bound =
+        solid == SOLID_BOX ? v_len(prim->half) + 0.01f : f_max(prim->half.x, f_max(prim->half.y, prim->half.z));
     return prim;
 }
 
@@ -60,7 +60,8 @@ static vec3 in_head(const struct figure *f, float x, float y, float z)
     return in_frame(f, f->head_centre, &f->head, x, y, z);
 }
 
-/* ---- head --------------------------------------------------------------------------------------------------------- */
+/* ---- head ---------------------------------------------------------------------------------------------------------
+ */
 
 static void add_skull(struct figure *f)
 {
@@ -83,7 +84,8 @@ static void add_face(struct figure *f)
                  v3(0.009f, 0.030f, 0.019f)); /* ear */
         add_solid(f, SOLID_SOCKET, PART_SKIN, f->head, in_head(f, sign * 0.031f, 0.004f, 0.098f),
                   v3(0.017f, 0.011f, 0.014f));
-        add_blob(f, PART_SKIN, f->head, in_head(f, sign * 0.030f, 0.004f, 0.070f), v3(0.012f, 0.010f, 0.012f)); /* eye */
+        add_blob(f, PART_SKIN, f->head, in_head(f, sign * 0.030f, 0.004f, 0.070f),
+                 v3(0.012f, 0.010f, 0.012f)); /* eye */
         add_blob(f, PART_SKIN, f->head, in_head(f, sign * 0.036f, -0.030f, 0.062f), v3(0.022f, 0.022f, 0.020f));
     }
 }
@@ -103,14 +105,18 @@ static void add_hair(struct figure *f)
     enum hair style = f->look->hair_style;
     if (style == HAIR_BALD)
         return;
-    add_scalp(f, style == HAIR_CURLY ? 0.026f : style == HAIR_SHORT ? 0.009f : 0.012f, style == HAIR_CAP ? 0.050f : 0.045f);
+    add_scalp(f,
+              style == HAIR_CURLY   ? 0.026f
+              : style == HAIR_SHORT ? 0.009f
+                                    : 0.012f,
+              style == HAIR_CAP ? 0.050f : 0.045f);
     switch (style) {
     case HAIR_LONG:
         add_blob(f, PART_HAIR, f->head, in_head(f, 0, -0.060f, -0.056f), v3(0.084f, 0.150f, 0.050f));
         for (int i = 0; i < 2; i++) {
             float sign = side_sign(i);
-            add_cone(f, PART_HAIR, in_head(f, sign * 0.072f, 0.02f, -0.012f), in_head(f, sign * 0.074f, -0.15f, -0.006f),
-                     0.021f, 0.020f);
+            add_cone(f, PART_HAIR, in_head(f, sign * 0.072f, 0.02f, -0.012f),
+                     in_head(f, sign * 0.074f, -0.15f, -0.006f), 0.021f, 0.020f);
         }
         break;
     case HAIR_BOB:
@@ -129,7 +135,8 @@ static void add_hair(struct figure *f)
         add_cone(f, PART_HAIR, in_head(f, 0, -0.02f, -0.150f), in_head(f, 0, -0.15f, -0.135f), 0.032f, 0.012f);
         break;
     case HAIR_CAP: /* its peak */
-        add_blob(f, PART_HAIR, m_turn(f->head, AXIS_X, 0.15f), in_head(f, 0, 0.052f, 0.088f), v3(0.066f, 0.008f, 0.058f));
+        add_blob(f, PART_HAIR, m_turn(f->head, AXIS_X, 0.15f), in_head(f, 0, 0.052f, 0.088f),
+                 v3(0.066f, 0.008f, 0.058f));
         break;
     case HAIR_CURLY:
         add_blob(f, PART_HAIR, f->head, in_head(f, 0, 0.050f, -0.040f), v3(0.104f, 0.100f, 0.100f));
@@ -139,7 +146,8 @@ static void add_hair(struct figure *f)
     }
 }
 
-/* ---- trunk -------------------------------------------------------------------------------------------------------- */
+/* ---- trunk --------------------------------------------------------------------------------------------------------
+ */
 
 static const float hem_level[N_HEMS] = {
     [HEM_TUCKED] = 0.985f, [HEM_OVER] = 0.89f, [HEM_LONG] = 0.85f, [HEM_COAT] = 0.70f};
@@ -185,13 +193,15 @@ static void add_body(struct figure *f)
     }
 }
 
-/* ---- limbs -------------------------------------------------------------------------------------------------------- */
+/* ---- limbs --------------------------------------------------------------------------------------------------------
+ */
 
 static void add_arm(struct figure *f, int side)
 {
     const struct look *look = f->look;
     enum part skin = PART_ARM_R + side, sleeve = PART_SLEEVE_R + side;
-    float g = 1 + (look->girth - 1) * 0.7f - 0.10f * look->female, loose = look->collar == COLLAR_THICK ? 0.012f : 0.004f;
+    float g = 1 + (look->girth - 1) * 0.7f - 0.10f * look->female,
+          loose = look->collar == COLLAR_THICK ? 0.012f : 0.004f;
     vec3 shoulder = f->shoulder[side], elbow = f->elbow[side], wrist = f->wrist[side];
 
     add_cone(f, skin, shoulder, elbow, 0.044f * g, 0.038f * g);
@@ -220,15 +230,17 @@ static void add_hand(struct figure *f, int side)
     vec3 in = v_scale(frame.z, inward), wrist = f->wrist[side];
 
     add_blob(f, part, frame, v_mad(wrist, frame.y, 0.050f * s), v3(0.040f, 0.052f, 0.018f));
-    vec3 knuckles = v_mad(wrist, frame.y, 0.088f * s), bend = v_mad(v_mad(knuckles, frame.y, 0.036f * s), in, 0.010f * s);
+    vec3 knuckles = v_mad(wrist, frame.y, 0.088f * s),
+         bend = v_mad(v_mad(knuckles, frame.y, 0.036f * s), in, 0.010f * s);
     for (int i = -1; i <= 1; i += 2) {
         vec3 off = v_scale(frame.x, (float)i * 0.016f * s);
         add_cone(f, part, v_add(knuckles, off), v_add(bend, off), 0.014f, 0.012f);
-        add_cone(f, part, v_add(bend, off), v_add(v_mad(v_mad(bend, frame.y, 0.02f * s), in, 0.022f * s), off), 0.012f, 0.010f);
+        add_cone(f, part, v_add(bend, off), v_add(v_mad(v_mad(bend, frame.y, 0.02f * s), in, 0.022f * s), off), 0.012f,
+                 0.010f);
     }
     vec3 thumb = v_mad(v_mad(wrist, frame.y, 0.028f * s), frame.x, 0.026f * s);
-    add_cone(f, part, thumb, v_mad(v_mad(v_mad(wrist, frame.y, 0.085f * s), frame.x, 0.050f * s), in, 0.018f * s), 0.0125f,
-             0.010f);
+    add_cone(f, part, thumb, v_mad(v_mad(v_mad(wrist, frame.y, 0.085f * s), frame.x, 0.050f * s), in, 0.018f * s),
+             0.0125f, 0.010f);
 }
 
 static void add_leg(struct figure *f, int side)
@@ -245,7 +257,9 @@ static void add_leg(struct figure *f, int side)
         add_cone(f, part, hip, knee, 0.082f * g, 0.057f * g);
     vec3 cuff = v_mad(ankle, v_norm(v_sub(knee, ankle)), 0.03f * s);
     struct prim *shin = add_cone(f, part, knee, cuff, (bare ? 0.048f : 0.056f) * g,
-                                 bare ? 0.032f : look->female > 0.5f ? 0.042f : 0.053f);
+                                 bare                  ? 0.032f
+                                 : look->female > 0.5f ? 0.042f
+                                                       : 0.053f);
     mat3 frame = shin->frame;
     vec3 down = v_norm(v_sub(ankle, knee)), front = v_ortho(f->base.z, down);
     add_blob(f, part, frame, v_mad(v_mix(knee, ankle, 0.3f), front, -0.018f * s), v3(0.048f * g, 0.11f, 0.048f * g));
@@ -255,14 +269,15 @@ static void add_shoe(struct figure *f, int side)
 {
     const mat3 *foot = &f->foot[side];
     vec3 ankle = f->ankle[side];
-    add_cone(f, PART_SHOE, in_frame(f, ankle, foot, 0, -0.040f, -0.035f), in_frame(f, ankle, foot, 0, -0.052f, 0.09f), 0.039f,
-             0.031f);
+    add_cone(f, PART_SHOE, in_frame(f, ankle, foot, 0, -0.040f, -0.035f), in_frame(f, ankle, foot, 0, -0.052f, 0.09f),
+             0.039f, 0.031f);
     add_blob(f, PART_SHOE, *foot, in_frame(f, ankle, foot, 0, -0.056f, 0.115f), v3(0.045f, 0.028f, 0.068f));
     add_blob(f, PART_SHOE, *foot, in_frame(f, ankle, foot, 0, -0.012f, 0.008f), v3(0.042f, 0.052f, 0.055f));
     add_blob(f, PART_SHOE, *foot, in_frame(f, ankle, foot, 0, -0.076f, 0.048f), v3(0.042f, 0.012f, 0.128f)); /* sole */
 }
 
-/* ---- what is carried ------------------------------------------------------------------------------------------------ */
+/* ---- what is carried ------------------------------------------------------------------------------------------------
+ */
 
 static void add_item(struct figure *f, const struct pose *pose)
 {
@@ -290,13 +305,15 @@ static void add_item(struct figure *f, const struct pose *pose)
         vec3 middle = v_mad(grip, f->base.y, -0.19f * f->scale);
         add_solid(f, SOLID_BOX, PART_ITEM, f->base, middle, v3(0.125f, 0.085f, 0.190f));
         for (int i = -1; i <= 1; i += 2)
-            add_cone(f, PART_ITEM, v_add(middle, m_to_world(&f->base, v3(0, 0.08f, 0.15f * (float)i))), grip, 0.007f, 0.007f);
+            add_cone(f, PART_ITEM, v_add(middle, m_to_world(&f->base, v3(0, 0.08f, 0.15f * (float)i))), grip, 0.007f,
+                     0.007f);
         return;
     }
     }
 }
 
-/* ---- bounds ------------------------------------------------------------------------------------------------------- */
+/* ---- bounds -------------------------------------------------------------------------------------------------------
+ */
 
 static void add_proxy(struct figure *f, vec3 a, vec3 b, float radius)
 {

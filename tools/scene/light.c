@@ -17,7 +17,7 @@ static float capsule_shadow(vec3 p, vec3 direction, const struct capsule *c)
     float aa = v_dot(axis, axis) + 1e-8f, ad = v_dot(axis, direction), ta = v_dot(to, axis), td = v_dot(to, direction);
     float det = aa - ad * ad;
     float h = det > 1e-6f ? f_clamp((td * ad - ta) / det, 0, 1) : 0.5f; /* along the capsule */
-    float t = td + h * ad;                                             /* along the ray */
+    float t = td + h * ad;                                              /* along the ray */
     if (t < 0.01f)
         return 1;
     vec3 gap = v_sub(v_mad(to, axis, h), v_scale(direction, t));

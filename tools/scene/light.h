@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Light of the ceiling's lamp rows and what bounces about, with soft shadows that people throw. For shadows a person is a
- * few capsules: blurred by the width of the lamps, nobody sees the difference.
+ * Light of the ceiling's lamp rows and what bounces about, with soft shadows that people throw. For shadows a person is
+ * a few capsules: blurred by the width of the lamps, nobody sees the difference.
  */
 #include "scene.h"
 

@@ -8,8 +8,16 @@
 
 #include "noise.h"
 
-enum pattern { PATTERN_PLAIN, PATTERN_STRIPES, PATTERN_CHECK, PATTERN_PRINT, PATTERN_OPEN_JACKET, PATTERN_BUTTONS,
-               PATTERN_APRON, N_PATTERNS };
+enum pattern {
+    PATTERN_PLAIN,
+    PATTERN_STRIPES,
+    PATTERN_CHECK,
+    PATTERN_PRINT,
+    PATTERN_OPEN_JACKET,
+    PATTERN_BUTTONS,
+    PATTERN_APRON,
+    N_PATTERNS
+};
 enum sleeve { SLEEVE_SHORT, SLEEVE_LONG, SLEEVE_ROLLED, N_SLEEVES };
 enum hair { HAIR_SHORT, HAIR_LONG, HAIR_BUN, HAIR_CAP, HAIR_BOB, HAIR_PONYTAIL, HAIR_CURLY, HAIR_BALD, N_HAIRS };
 enum hem { HEM_TUCKED, HEM_OVER, HEM_LONG, HEM_COAT, N_HEMS };
@@ -31,7 +39,7 @@ struct look {
     bool glasses;
     bool backpack;
     vec3 skin, shirt, shirt2, trousers, shoe, sole, hair; /* linear light */
-    int seed;                                            /* of wrinkles, prints, strands */
+    int seed;                                             /* of wrinkles, prints, strands */
 };
 
 /* A person of the given seed. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * scene: films a store that does not exist. Raw RGB frames go to a file or a pipe, the exact joints of everybody in them to
- * another file. The same arguments give the same bytes, whatever the number of threads.
+ * scene: films a store that does not exist. Raw RGB frames go to a file or a pipe, the exact joints of everybody in
+ * them to another file. The same arguments give the same bytes, whatever the number of threads.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -73,16 +73,19 @@ static bool parse_range(const char *text, int *ret_first, int *ret_end)
 static int parse_options(int argc, char **argv, struct options *o)
 {
     enum { WIDTH = 1, HEIGHT, CAMERA, FRAMES, FPS, SEED, PEOPLE, VARIETY, OUT, TRUTH, IDS, THREADS, HELP };
-    static const struct option names[] = {
-        {"width", 1, 0, WIDTH}, {"height", 1, 0, HEIGHT}, {"camera", 1, 0, CAMERA}, {"frames", 1, 0, FRAMES},
-        {"fps", 1, 0, FPS}, {"seed", 1, 0, SEED}, {"people", 1, 0, PEOPLE}, {"variety", 0, 0, VARIETY}, {"out", 1, 0, OUT},
-        {"truth", 1, 0, TRUTH}, {"ids", 0, 0, IDS}, {"threads", 1, 0, THREADS}, {"help", 0, 0, HELP}, {0}};
+    static const struct option names[] = {{"width", 1, 0, WIDTH},   {"height", 1, 0, HEIGHT},
+                                          {"camera", 1, 0, CAMERA}, {"frames", 1, 0, FRAMES},
+                                          {"fps", 1, 0, FPS},       {"seed", 1, 0, SEED},
+                                          {"people", 1, 0, PEOPLE}, {"variety", 0, 0, VARIETY},
+                                          {"out", 1, 0, OUT},       {"truth", 1, 0, TRUTH},
+                                          {"ids", 0, 0, IDS},       {"threads", 1, 0, THREADS},
+                                          {"help", 0, 0, HELP},     {0}};
     struct {
         int lo, hi, *value;
-    } numbers[HELP + 1] = {
-        [WIDTH] = {16, SIZE_MAX_PIXELS, &o->width}, [HEIGHT] = {16, SIZE_MAX_PIXELS, &o->height},
-        [CAMERA] = {1, DEMO_CAMERAS, &o->camera}, [FPS] = {1, 240, &o->fps}, [SEED] = {0, 1000000000, &o->seed},
-        [PEOPLE] = {0, SCENE_PEOPLE_MAX, &o->people}, [THREADS] = {1, 256, &o->threads}};
+    } numbers[HELP + 1] = {[WIDTH] = {16, SIZE_MAX_PIXELS, &o->width}, [HEIGHT] = {16, SIZE_MAX_PIXELS, &o->height},
+                           [CAMERA] = {1, DEMO_CAMERAS, &o->camera},   [FPS] = {1, 240, &o->fps},
+                           [SEED] = {0, 1000000000, &o->seed},         [PEOPLE] = {0, SCENE_PEOPLE_MAX, &o->people},
+                           [THREADS] = {1, 256, &o->threads}};
     int index, c;
 
     while ((c = getopt_long(argc, argv, "", names, &index)) != -1) {
@@ -126,7 +129,8 @@ static int write_frame(FILE *out, const struct render *render, const struct opti
     return fwrite(rgb, 1, pixels, out) == pixels ? 0 : -EIO;
 }
 
-static int film(const struct options *o, struct render *render, struct scene *scene, uint8_t *rgb, FILE *out, FILE *truth)
+static int film(const struct options *o, struct render *render, struct scene *scene, uint8_t *rgb, FILE *out,
+                FILE *truth)
 {
     struct camera camera;
     if (!o->variety) {
@@ -137,7 +141,8 @@ static int film(const struct options *o, struct render *render, struct scene *sc
     for (int frame = o->first; frame < o->end; frame++) {
         double time = (double)frame / o->fps;
         if (o->variety) {
-            scene_variety(scene, &camera, hash32((uint32_t)o->seed * 7919U) + (uint32_t)frame, o->people, o->width, o->height);
+            scene_variety(scene, &camera, hash32((uint32_t)o->seed * 7919U) + (uint32_t)frame, o->people, o->width,
+                          o->height);
             render_background(render, scene, &camera);
         } else {
             scene_at(scene, (float)time);

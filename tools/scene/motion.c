@@ -24,35 +24,87 @@ struct actor {
 
 #define FACE_LEFT (-PI_F / 2) /* towards -x */
 #define FACE_RIGHT (PI_F / 2)
-#define FACE_BACK 0.0f        /* towards the back wall, +z */
+#define FACE_BACK 0.0f /* towards the back wall, +z */
 #define FACE_DOOR PI_F
 
 static const struct actor actors[] = {
     {.seed = 21, .n_stops = 1, .stops = {{3.35f, 0.62f, ACT_SERVE, 24, FACE_BACK, RIGHT}}},
-    {.seed = 8, .n_stops = 6, .stops = { /* comes in, takes something in the middle aisle, leaves */
-        {-3.3f, -2.2f, ACT_STAND, 0.8f, FACE_BACK, RIGHT}, {-3.2f, 1.5f, ACT_PASS}, {-0.9f, 2.5f, ACT_PASS},
-        {-1.08f, 5.0f, ACT_REACH, 4.2f, FACE_LEFT, LEFT}, {-0.6f, 2.2f, ACT_PASS}, {-3.5f, 1.3f, ACT_PASS}}},
-    {.seed = 5, .n_stops = 6, .item = ITEM_BASKET, .item_side = LEFT, .stops = { /* round the right gondola */
-        {1.08f, 6.3f, ACT_REACH, 4.0f, FACE_RIGHT, RIGHT}, {1.25f, 9.2f, ACT_PASS}, {3.7f, 9.9f, ACT_PASS},
-        {3.9f, 5.0f, ACT_PASS}, {3.4f, 2.5f, ACT_PASS}, {0.8f, 2.3f, ACT_PASS}}},
-    {.seed = 47, .n_stops = 4, .stops = { /* along the back wall */
-        {-3.6f, 10.3f, ACT_STAND, 1.6f, FACE_DOOR, RIGHT}, {-0.2f, 10.0f, ACT_PASS},
-        {2.6f, 11.02f, ACT_REACH_HIGH, 4.6f, FACE_BACK, RIGHT}, {0.2f, 9.6f, ACT_PASS}}},
-    {.seed = 34, .n_stops = 2, .stops = { /* two who talk in the middle aisle */
-        {-0.1f, 7.75f, ACT_TALK, 14.6f, 1.0f, RIGHT}, {0.0f, 8.75f, ACT_STAND, 5.6f, FACE_BACK, LEFT}}},
-    {.seed = 13, .n_stops = 2, .stops = {
-        {0.6f, 8.2f, ACT_TALK, 12.6f, -2.14f, LEFT}, {1.05f, 6.85f, ACT_REACH_LOW, 7.2f, FACE_RIGHT, RIGHT}}},
-    {.seed = 77, .n_stops = 4, .item = ITEM_BASKET, .item_side = RIGHT, .stops = { /* right aisle, then the till */
-        {4.58f, 6.6f, ACT_REACH, 4.4f, FACE_RIGHT, LEFT}, {4.1f, 4.2f, ACT_PASS},
-        {3.3f, 2.35f, ACT_TALK, 5.6f, FACE_DOOR, LEFT}, {3.6f, 4.6f, ACT_PASS}}},
-    {.seed = 91, .n_stops = 8, .stops = { /* round the left gondola */
-        {-4.55f, 6.0f, ACT_REACH_LOW, 4.6f, FACE_LEFT, RIGHT}, {-3.8f, 2.7f, ACT_PASS}, {-1.2f, 2.2f, ACT_PASS},
-        {-0.35f, 3.4f, ACT_PASS}, {-0.35f, 6.2f, ACT_PASS}, {-0.95f, 9.1f, ACT_PASS}, {-3.2f, 9.7f, ACT_PASS}, {-3.9f, 8.0f, ACT_PASS}}},
-    {.seed = 62, .n_stops = 2, .stops = { /* waits near the door, eyes on the phone */
-        {-1.15f, 1.35f, ACT_PHONE, 13.0f, 0.9f, RIGHT}, {0.9f, 1.7f, ACT_STAND, 6.0f, 0.3f, RIGHT}}},
-    {.seed = 29, .n_stops = 4, .stops = { /* staff with a box */
-        {3.9f, 8.6f, ACT_BOX, 4.0f, FACE_LEFT, RIGHT}, {3.6f, 10.0f, ACT_PASS},
-        {-2.6f, 9.4f, ACT_BOX, 3.0f, FACE_BACK, RIGHT}, {3.2f, 9.6f, ACT_PASS}}, .item = ITEM_BOX},
+    {.seed = 8,
+     .n_stops = 6,
+     .stops =
+         {/* comes in, takes something in the middle aisle, leaves */
+          {-3.3f, -2.2f, ACT_STAND, 0.8f, FACE_BACK, RIGHT},
+          {-3.2f, 1.5f, ACT_PASS},
+          {-0.9f, 2.5f, ACT_PASS},
+          {-1.08f, 5.0f, ACT_REACH, 4.2f, FACE_LEFT, LEFT},
+          {-0.6f, 2.2f, ACT_PASS},
+          {-3.5f, 1.3f, ACT_PASS}}},
+    {.seed = 5,
+     .n_stops = 6,
+     .item = ITEM_BASKET,
+     .item_side = LEFT,
+     .stops =
+         {/* round the right gondola */
+          {1.08f, 6.3f, ACT_REACH, 4.0f, FACE_RIGHT, RIGHT},
+          {1.25f, 9.2f, ACT_PASS},
+          {3.7f, 9.9f, ACT_PASS},
+          {3.9f, 5.0f, ACT_PASS},
+          {3.4f, 2.5f, ACT_PASS},
+          {0.8f, 2.3f, ACT_PASS}}},
+    {.seed = 47,
+     .n_stops = 4,
+     .stops =
+         {/* along the back wall */
+          {-3.6f, 10.3f, ACT_STAND, 1.6f, FACE_DOOR, RIGHT},
+          {-0.2f, 10.0f, ACT_PASS},
+          {2.6f, 11.02f, ACT_REACH_HIGH, 4.6f, FACE_BACK, RIGHT},
+          {0.2f, 9.6f, ACT_PASS}}},
+    {.seed = 34,
+     .n_stops = 2,
+     .stops =
+         {/* two who talk in the middle aisle */
+          {-0.1f, 7.75f, ACT_TALK, 14.6f, 1.0f, RIGHT},
+          {0.0f, 8.75f, ACT_STAND, 5.6f, FACE_BACK, LEFT}}},
+    {.seed = 13,
+     .n_stops = 2,
+     .stops = {{0.6f, 8.2f, ACT_TALK, 12.6f, -2.14f, LEFT}, {1.05f, 6.85f, ACT_REACH_LOW, 7.2f, FACE_RIGHT, RIGHT}}},
+    {.seed = 77,
+     .n_stops = 4,
+     .item = ITEM_BASKET,
+     .item_side = RIGHT,
+     .stops =
+         {/* right aisle, then the till */
+          {4.58f, 6.6f, ACT_REACH, 4.4f, FACE_RIGHT, LEFT},
+          {4.1f, 4.2f, ACT_PASS},
+          {3.3f, 2.35f, ACT_TALK, 5.6f, FACE_DOOR, LEFT},
+          {3.6f, 4.6f, ACT_PASS}}},
+    {.seed = 91,
+     .n_stops = 8,
+     .stops =
+         {/* round the left gondola */
+          {-4.55f, 6.0f, ACT_REACH_LOW, 4.6f, FACE_LEFT, RIGHT},
+          {-3.8f, 2.7f, ACT_PASS},
+          {-1.2f, 2.2f, ACT_PASS},
+          {-0.35f, 3.4f, ACT_PASS},
+          {-0.35f, 6.2f, ACT_PASS},
+          {-0.95f, 9.1f, ACT_PASS},
+          {-3.2f, 9.7f, ACT_PASS},
+          {-3.9f, 8.0f, ACT_PASS}}},
+    {.seed = 62,
+     .n_stops = 2,
+     .stops =
+         {/* waits near the door, eyes on the phone */
+          {-1.15f, 1.35f, ACT_PHONE, 13.0f, 0.9f, RIGHT},
+          {0.9f, 1.7f, ACT_STAND, 6.0f, 0.3f, RIGHT}}},
+    {.seed = 29,
+     .n_stops = 4,
+     .stops =
+         {/* staff with a box */
+          {3.9f, 8.6f, ACT_BOX, 4.0f, FACE_LEFT, RIGHT},
+          {3.6f, 10.0f, ACT_PASS},
+          {-2.6f, 9.4f, ACT_BOX, 3.0f, FACE_BACK, RIGHT},
+          {3.2f, 9.6f, ACT_PASS}},
+     .item = ITEM_BOX},
 };
 
 int motion_actors(void)
@@ -65,9 +117,10 @@ void motion_look(int i, uint32_t seed, struct look *look)
     look_random(look, actors[i].seed + seed * 1000003U);
 }
 
-/* ---- the path ----------------------------------------------------------------------------------------------------- */
+/* ---- the path -----------------------------------------------------------------------------------------------------
+ */
 
-struct leg { /* from one stop to the next through corners */
+struct leg {      /* from one stop to the next through corners */
     int first, n; /* stops; n points, the ends included */
     float length;
 };
@@ -142,7 +195,8 @@ static float turn_between(float from, float to, float u)
 }
 
 /* At a stop: arrive looking along the path, turn to the goods, turn again to leave. */
-static void wait_at_stop(const struct actor *a, const struct leg *before, const struct leg *after, float u, struct way *way)
+static void wait_at_stop(const struct actor *a, const struct leg *before, const struct leg *after, float u,
+                         struct way *way)
 {
     const struct stop *stop = &a->stops[after->first];
     float hold = stop->hold, leave = hold - TURN_S;
@@ -215,7 +269,8 @@ static float find_way(const struct actor *a, float t, struct way *way)
     return length;
 }
 
-/* ---- what hands and head do ----------------------------------------------------------------------------------------- */
+/* ---- what hands and head do -----------------------------------------------------------------------------------------
+ */
 
 static void grip(struct pose *pose, int side, vec3 at, float weight)
 {
@@ -243,7 +298,8 @@ static void act_reach(enum act act, float u, float hold, int side, struct pose *
     float sum = out + look;
     if (sum > 0.001f)
         grip(pose, side, v_scale(v_add(v_scale(shelf, out), v_scale(chest, look)), 1 / sum), f_min(sum, 1));
-    pose->head_pitch += 0.32f * look - (act == ACT_REACH_HIGH ? 0.25f * out : 0) + (act == ACT_REACH_LOW ? 0.15f * out : 0);
+    pose->head_pitch +=
+        0.32f * look - (act == ACT_REACH_HIGH ? 0.25f * out : 0) + (act == ACT_REACH_LOW ? 0.15f * out : 0);
     pose->head_yaw *= 1 - f_min(sum, 1);
     if (u > 1.5f && u < hold - 0.6f && pose->item == ITEM_NONE) {
         pose->item = ITEM_PRODUCT;
@@ -255,7 +311,8 @@ static void act_talk(float u, float hold, int side, float time, struct pose *pos
 {
     float sign = side_sign(side), ease = f_smooth(0.4f, 1.2f, u) * (1 - f_smooth(hold - 1.2f, hold - 0.5f, u));
     float beat = sinf(TAU_F * time / 2.4f), slow = 0.5f + 0.5f * sinf(TAU_F * time / 8);
-    grip(pose, side, v3(sign * (0.20f + 0.04f * beat), 1.08f + 0.07f * beat, 0.30f + 0.04f * slow), ease * (0.35f + 0.65f * slow));
+    grip(pose, side, v3(sign * (0.20f + 0.04f * beat), 1.08f + 0.07f * beat, 0.30f + 0.04f * slow),
+         ease * (0.35f + 0.65f * slow));
     pose->head_pitch += 0.05f * sinf(TAU_F * time / 3) * ease;
 }
 

@@ -8,7 +8,18 @@
 
 #define MOTION_PERIOD 24.0f
 
-enum act { ACT_PASS, ACT_STAND, ACT_REACH, ACT_REACH_LOW, ACT_REACH_HIGH, ACT_PHONE, ACT_TALK, ACT_SERVE, ACT_BOX, N_ACTS };
+enum act {
+    ACT_PASS,
+    ACT_STAND,
+    ACT_REACH,
+    ACT_REACH_LOW,
+    ACT_REACH_HIGH,
+    ACT_PHONE,
+    ACT_TALK,
+    ACT_SERVE,
+    ACT_BOX,
+    N_ACTS
+};
 
 int motion_actors(void);
 /* The look of actor @i of the demo, for people of the given seed. */

@@ -27,7 +27,8 @@ void parallel_for(int threads, int n, void (*work)(void *context, int i), void *
     struct job job = {.work = work, .context = context, .n = n};
     int started = 0;
 
-    while (started < threads - 1 && started < THREADS_MAX && pthread_create(&helpers[started], NULL, take_turns, &job) == 0)
+    while (started < threads - 1 && started < THREADS_MAX &&
+           pthread_create(&helpers[started], NULL, take_turns, &job) == 0)
         started++;
     take_turns(&job);
     for (int i = 0; i < started; i++)

@@ -3,14 +3,13 @@
 
 #include <stdlib.h>
 
-#include "cloth.h"
 #include "light.h"
+#include "march.h"
 #include "parallel.h"
 
 #define TILE 16
 #define GRID 4 /* pixels between points at which shadows on the store are worked out */
 #define SAMPLES 4
-#define FAR_AWAY 1e9f
 
 static const float jitter[SAMPLES][2] = {{-0.125f, -0.375f}, {0.375f, -0.125f}, {-0.375f, 0.125f}, {0.125f, 0.375f}};
 
@@ -25,20 +24,15 @@ struct grid_point {
     bool glow;
 };
 
-struct tile {
-    float near, far; /* where along its rays the solids lie */
-    uint8_t n, list[FIGURE_PRIMS_MAX];
-};
-
 struct render {
     int width, height, threads;
     int tiles_x, tiles_y, grid_x, grid_y;
     struct camera camera;
     struct sample *background; /* SAMPLES a pixel */
     struct grid_point *grid;
-    float *shadow;             /* grid: light left by people, 0..1 */
-    struct tile *tiles;        /* for each person, tiles_x x tiles_y */
-    struct sample *first;      /* a pixel's first sample */
+    float *shadow;        /* grid: light left by people, 0..1 */
+    struct tile *tiles;   /* for each person, tiles_x x tiles_y */
+    struct sample *first; /* a pixel's first sample */
     int8_t *ids;
     vec3 *picture;
 };
@@ -91,15 +85,20 @@ void render_destroy(struct render *r)
     free(r);
 }
 
-/* ---- the store ---------------------------------------------------------------------------------------------------- */
+/* ---- the store ----------------------------------------------------------------------------------------------------
+ */
 
 static vec3 shade_world(const struct scene *scene, const struct world_hit *hit, vec3 view, bool *ret_glow)
 {
     vec3 albedo = world_albedo(&scene->world, hit, ret_glow);
     if (*ret_glow)
         return albedo;
-    struct light_point at = {.p = hit->p, .normal = hit->normal, .view = view, .self_shadow = f_mix(hit->shade, 1, 0.15f),
-                             .open = world_occlusion(&scene->world, hit), .skip = -1};
+    struct light_point at = {.p = hit->p,
+                             .normal = hit->normal,
+                             .view = view,
+                             .self_shadow = f_mix(hit->shade, 1, 0.15f),
+                             .open = world_occlusion(&scene->world, hit),
+                             .skip = -1};
     return v_mul(albedo, light_gather(scene, &at));
 }
 
@@ -128,7 +127,8 @@ static void background_row(void *context, int y)
             vec3 colour = shade_world(job->scene, &hit, d, &glow);
             if (hit.material == MAT_FLOOR)
                 colour = add_mirror(job->scene, &hit, d, colour);
-            r->background[((size_t)y * (size_t)r->width + (size_t)x) * SAMPLES + (size_t)k] = (struct sample){colour, hit.t};
+            r->background[((size_t)y * (size_t)r->width + (size_t)x) * SAMPLES + (size_t)k] =
+                (struct sample){colour, hit.t};
         }
     }
 }
@@ -168,8 +168,12 @@ static void shadow_row(void *context, int gy)
         *shadow = 1;
         if (point->glow)
             continue;
-        struct light_point at = {.p = point->p, .normal = point->normal, .view = point->view, .open = point->open,
-                                 .self_shadow = 1, .skip = -1};
+        struct light_point at = {.p = point->p,
+                                 .normal = point->normal,
+                                 .view = point->view,
+                                 .open = point->open,
+                                 .self_shadow = 1,
+                                 .skip = -1};
         float without = light_gather(job->scene, &at).y;
         at.people = true;
         *shadow = light_gather(job->scene, &at).y / f_max(without, 1e-4f);
@@ -184,7 +188,8 @@ static float shadow_at(const struct render *r, int x, int y)
     return f_mix(f_mix(s[0], s[1], u), f_mix(s[r->grid_x], s[r->grid_x + 1], u), v);
 }
 
-/* ---- people ------------------------------------------------------------------------------------------------------- */
+/* ---- people -------------------------------------------------------------------------------------------------------
+ */
 
 static struct tile *tile_of(const struct render *r, int person, int tx, int ty)
 {
@@ -222,118 +227,6 @@ static void tile_row(void *context, int index)
     }
 }
 
-/* Marches a ray through one person: distance of the surface, or FAR_AWAY. */
-static float march(const struct figure *f, const struct tile *tile, vec3 origin, vec3 d, float limit, enum part *ret_part)
-{
-    vec3 to = v_sub(f->centre, origin);
-    float middle = v_dot(to, d), inside = middle * middle - v_dot(to, to) + f->bound * f->bound;
-    if (inside < 0)
-        return FAR_AWAY;
-    inside = sqrtf(inside);
-    float t = f_max(middle - inside, 0.05f), end = f_min(middle + inside, limit);
-    const uint8_t *list = tile ? tile->list : NULL;
-    int n = tile ? tile->n : f->n_prims;
-    if (tile) {
-        t = f_max(t, tile->near);
-        end = f_min(end, tile->far);
-    }
-
-    for (int i = 0; i < 90 && t < end; i++) {
-        float distance = figure_distance(f, v_mad(origin, d, t), list, n, 0.12f, ret_part);
-        if (distance < 0.0006f * t)
-            return t;
-        t += distance * 0.88f;
-    }
-    return FAR_AWAY;
-}
-
-static vec3 surface_normal(const struct figure *f, const struct tile *tile, vec3 p)
-{
-    static const vec3 corner[4] = {{1, -1, -1}, {-1, -1, 1}, {-1, 1, -1}, {1, 1, 1}};
-    const float e = 0.0012f;
-    vec3 n = v3(0, 0, 0);
-    for (int i = 0; i < 4; i++)
-        n = v_mad(n, corner[i], figure_distance(f, v_mad(p, corner[i], e), tile->list, tile->n, 0.12f, NULL));
-    return v_norm(n);
-}
-
-static const struct prim *nearest_prim(const struct figure *f, const struct tile *tile, enum part part, vec3 p)
-{
-    const struct prim *best = &f->prims[0];
-    float nearest = 9;
-    for (int i = 0; i < tile->n; i++) {
-        const struct prim *prim = &f->prims[tile->list[i]];
-        if (prim->part != part || prim->solid == SOLID_SOCKET)
-            continue;
-        float d = prim_distance(f, prim, p);
-        if (d < nearest) {
-            nearest = d;
-            best = prim;
-        }
-    }
-    return best;
-}
-
-/* The solids that come within @reach of the segment from @p to p + length * d. */
-static int near_segment(const struct figure *f, vec3 p, vec3 d, float length, float reach, uint8_t *list)
-{
-    int n = 0;
-    for (int i = 0; i < f->n_prims; i++) {
-        vec3 to = v_sub(f->prims[i].centre, p);
-        vec3 off = v_mad(to, d, -f_clamp(v_dot(to, d), 0, length));
-        float far = reach + f->prims[i].bound;
-        if (v_dot(off, off) < far * far)
-            list[n++] = (uint8_t)i;
-    }
-    return n;
-}
-
-static float own_occlusion(const struct figure *f, vec3 p, vec3 n)
-{
-    static const float far[3] = {0.016f, 0.045f, 0.11f}, weight[3] = {1, 0.7f, 0.55f};
-    uint8_t list[FIGURE_PRIMS_MAX];
-    int count = near_segment(f, p, n, far[2], far[2], list);
-    float sum = 0;
-    for (int i = 0; i < 3; i++) {
-        float d = figure_distance(f, v_mad(p, n, far[i]), list, count, far[i] + 0.03f, NULL);
-        sum += weight[i] * f_max(far[i] - d, 0) / far[i];
-    }
-    return f_clamp(1 - sum * 0.5f, 0, 1);
-}
-
-static float own_shadow(const struct figure *f, vec3 p, vec3 n, vec3 direction)
-{
-    uint8_t list[FIGURE_PRIMS_MAX];
-    int count = near_segment(f, p, direction, 0.9f, 0.2f, list);
-    float left = 1, t = 0.03f;
-    p = v_mad(p, n, 0.01f);
-    for (int i = 0; i < 9 && t < 0.9f; i++) {
-        float d = figure_distance(f, v_mad(p, direction, t), list, count, 0.2f * t + 0.06f, NULL);
-        left = f_min(left, 5 * d / t);
-        if (left < 0.02f)
-            return 0;
-        t += f_clamp(d, 0.04f, 0.3f);
-    }
-    return f_clamp(left, 0, 1);
-}
-
-static vec3 shade_person(const struct scene *scene, int who, const struct tile *tile, enum part part, vec3 p, vec3 view)
-{
-    const struct figure *f = &scene->figures[who];
-    struct surface s = {.normal = surface_normal(f, tile, p)};
-    vec3 geometric = s.normal, key = light_key_direction(&scene->world, p);
-    cloth_surface(f, nearest_prim(f, tile, part, p), part, p, &s);
-
-    bool skin = part == PART_SKIN || part == PART_ARM_R || part == PART_ARM_L;
-    struct light_point at = {.p = p, .normal = s.normal, .view = view, .wrap = skin ? 0.3f : 0.1f, .skip = who, .people = true};
-    at.open = own_occlusion(f, p, geometric);
-    at.self_shadow = v_dot(geometric, key) > -0.2f ? 0.25f + 0.75f * own_shadow(f, p, geometric, key) : 1;
-    vec3 colour = v_mul(s.albedo, light_gather(scene, &at));
-    vec3 half = v_norm(v_sub(key, view));
-    float shine = s.gloss * powf(f_max(v_dot(s.normal, half), 0), s.shine) * at.self_shadow * scene->world.brightness;
-    return v_add(colour, v3(shine, shine, shine));
-}
-
 /* What sample @k of a pixel sees: the nearest person before the store, or the store. */
 static struct sample see(const struct render *r, const struct scene *scene, int x, int y, int k, int8_t *ret_id)
 {
@@ -355,7 +248,8 @@ static struct sample see(const struct render *r, const struct scene *scene, int 
         }
     }
     if (who >= 0)
-        best.colour = shade_person(scene, who, tile_of(r, who, x / TILE, y / TILE), part, v_mad(origin, d, best.depth), d);
+        best.colour =
+            shade_person(scene, who, tile_of(r, who, x / TILE, y / TILE), part, v_mad(origin, d, best.depth), d);
     else
         best.colour = v_scale(best.colour, shadow_at(r, x, y));
     *ret_id = (int8_t)who;
@@ -387,7 +281,8 @@ static bool is_edge(const struct render *r, int x, int y)
         if (r->ids[at] < 0)
             continue;
         vec3 a = r->first[at].colour, b = r->first[other].colour;
-        float contrast = fabsf(sqrtf(a.x) - sqrtf(b.x)) + fabsf(sqrtf(a.y) - sqrtf(b.y)) + fabsf(sqrtf(a.z) - sqrtf(b.z));
+        float contrast =
+            fabsf(sqrtf(a.x) - sqrtf(b.x)) + fabsf(sqrtf(a.y) - sqrtf(b.y)) + fabsf(sqrtf(a.z) - sqrtf(b.z));
         if (contrast > 0.25f)
             return true;
     }
@@ -414,14 +309,16 @@ static void picture_row(void *context, int y)
         float shadow = shadow_at(r, x, y);
         for (int k = 1; k < SAMPLES; k++) {
             int8_t id;
-            vec3 c = edge ? see(r, job->scene, x, y, k, &id).colour : v_scale(r->background[i * SAMPLES + (size_t)k].colour, shadow);
+            vec3 c = edge ? see(r, job->scene, x, y, k, &id).colour
+                          : v_scale(r->background[i * SAMPLES + (size_t)k].colour, shadow);
             sum = v_add(sum, limit_light(c));
         }
         r->picture[i] = v_scale(sum, 1.0f / SAMPLES);
     }
 }
 
-/* ---- the camera's electronics ------------------------------------------------------------------------------------- */
+/* ---- the camera's electronics -------------------------------------------------------------------------------------
+ */
 
 /* A soft lens, a curve that saves the highlights, darker corners, grain. */
 static void develop_row(void *context, int y)
@@ -483,5 +380,6 @@ bool render_meets(const struct render *r, const struct scene *scene, int i, floa
         if (!tile->n)
             return false;
     }
-    return march(&scene->figures[i], tile, r->camera.position, camera_ray(&r->camera, x, y), FAR_AWAY, &part) < FAR_AWAY;
+    return march(&scene->figures[i], tile, r->camera.position, camera_ray(&r->camera, x, y), FAR_AWAY, &part) <
+           FAR_AWAY;
 }

@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pictures of a scene. What stands still is drawn once a camera (four samples a pixel, with depth) and kept; a frame then
- * marches rays through people only, and darkens the kept picture where they throw shadows.
+ * Pictures of a scene. What stands still is drawn once a camera (four samples a pixel, with depth) and kept; a frame
+ * then marches rays through people only, and darkens the kept picture where they throw shadows.
  */
 #include "scene.h"
 

@@ -28,7 +28,8 @@ void scene_at(struct scene *scene, float time)
     }
 }
 
-/* ---- variety ------------------------------------------------------------------------------------------------------ */
+/* ---- variety ------------------------------------------------------------------------------------------------------
+ */
 
 static bool blocked(const struct scene *scene, const vec3 *taken, int n, vec3 p, float apart)
 {
@@ -49,7 +50,8 @@ static bool blocked(const struct scene *scene, const vec3 *taken, int n, vec3 p,
 static void random_pose(struct rng *rng, const struct camera *camera, vec3 ground, struct pose *pose)
 {
     static const enum item items[] = {ITEM_NONE, ITEM_NONE, ITEM_NONE, ITEM_BASKET, ITEM_BOX};
-    float toward = atan2f(camera->position.x - ground.x, camera->position.z - ground.z), time = rng_range(rng, 0, MOTION_PERIOD);
+    float toward = atan2f(camera->position.x - ground.x, camera->position.z - ground.z),
+          time = rng_range(rng, 0, MOTION_PERIOD);
     enum side side = (enum side)rng_pick(rng, 2);
 
     *pose = (struct pose){.ground = ground, .yaw = toward + rng_range(rng, -PI_F, PI_F)};
@@ -77,7 +79,8 @@ static void random_pose(struct rng *rng, const struct camera *camera, vec3 groun
     }
     for (int i = 0; i < 2; i++) { /* arms anywhere: what scripts do not think of */
         if (pose->hand_grip[i] == 0 && rng_unit(rng) < 0.2f) {
-            pose->hand[i] = v3(side_sign(i) * rng_range(rng, -0.05f, 0.5f), rng_range(rng, 0.75f, 1.95f), rng_range(rng, 0, 0.5f));
+            pose->hand[i] =
+                v3(side_sign(i) * rng_range(rng, -0.05f, 0.5f), rng_range(rng, 0.75f, 1.95f), rng_range(rng, 0, 0.5f));
             pose->hand_grip[i] = 1;
         }
     }
@@ -115,7 +118,8 @@ void scene_variety(struct scene *scene, struct camera *camera, uint32_t seed, in
     bool from_back = rng_unit(&rng) < 0.4f;
     float depth = scene->world.z1;
     vec3 position = v3(rng_range(&rng, -4.8f, 4.8f), high, from_back ? depth - z : z);
-    vec3 target = v3(position.x + rng_range(&rng, -2.5f, 2.5f), rng_range(&rng, 0.4f, 1.2f), from_back ? depth - to : to);
+    vec3 target =
+        v3(position.x + rng_range(&rng, -2.5f, 2.5f), rng_range(&rng, 0.4f, 1.2f), from_back ? depth - to : to);
     camera_look(camera, position, target, rng_range(&rng, 0.65f, 1.05f), width, height);
 
     int crowd = rng_unit(&rng) < 0.25f ? 6 + rng_pick(&rng, 8) : 1 + rng_pick(&rng, 5);

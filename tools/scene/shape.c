@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Signed distances of the solids and of a whole person. They are bounds rather than exact distances (ellipsoids, trunk),
- * so rays take 88 % of each step.
+ * Signed distances of the solids and of a whole person. They are bounds rather than exact distances (ellipsoids,
+ * trunk), so rays take 88 % of each step.
  */
 #include "figure.h"
 
@@ -11,16 +11,16 @@ struct section {
     float y, width, depth, forward;
 };
 #define N_SECTIONS 10
-static const struct section male[N_SECTIONS] = {
-    {0.50f, 0.185f, 0.165f, 0.004f}, {0.66f, 0.175f, 0.150f, 0.002f}, {0.78f, 0.155f, 0.118f, -0.006f},
-    {0.88f, 0.168f, 0.120f, -0.012f}, {0.99f, 0.156f, 0.110f, -0.006f}, {1.10f, 0.140f, 0.100f, 0.004f},
-    {1.22f, 0.150f, 0.107f, 0.006f}, {1.33f, 0.166f, 0.116f, 0.006f}, {1.415f, 0.130f, 0.096f, -0.010f},
-    {1.49f, 0.060f, 0.060f, -0.018f}};
-static const struct section female[N_SECTIONS] = {
-    {0.50f, 0.210f, 0.225f, 0.010f}, {0.66f, 0.192f, 0.185f, 0.006f}, {0.78f, 0.165f, 0.125f, -0.006f},
-    {0.88f, 0.176f, 0.126f, -0.012f}, {0.99f, 0.160f, 0.108f, -0.006f}, {1.10f, 0.125f, 0.090f, 0.004f},
-    {1.22f, 0.132f, 0.096f, 0.006f}, {1.33f, 0.146f, 0.108f, 0.006f}, {1.415f, 0.114f, 0.086f, -0.010f},
-    {1.49f, 0.052f, 0.052f, -0.018f}};
+static const struct section male[N_SECTIONS] = {{0.50f, 0.185f, 0.165f, 0.004f},   {0.66f, 0.175f, 0.150f, 0.002f},
+                                                {0.78f, 0.155f, 0.118f, -0.006f},  {0.88f, 0.168f, 0.120f, -0.012f},
+                                                {0.99f, 0.156f, 0.110f, -0.006f},  {1.10f, 0.140f, 0.100f, 0.004f},
+                                                {1.22f, 0.150f, 0.107f, 0.006f},   {1.33f, 0.166f, 0.116f, 0.006f},
+                                                {1.415f, 0.130f, 0.096f, -0.010f}, {1.49f, 0.060f, 0.060f, -0.018f}};
+static const struct section female[N_SECTIONS] = {{0.50f, 0.210f, 0.225f, 0.010f},   {0.66f, 0.192f, 0.185f, 0.006f},
+                                                  {0.78f, 0.165f, 0.125f, -0.006f},  {0.88f, 0.176f, 0.126f, -0.012f},
+                                                  {0.99f, 0.160f, 0.108f, -0.006f},  {1.10f, 0.125f, 0.090f, 0.004f},
+                                                  {1.22f, 0.132f, 0.096f, 0.006f},   {1.33f, 0.146f, 0.108f, 0.006f},
+                                                  {1.415f, 0.114f, 0.086f, -0.010f}, {1.49f, 0.052f, 0.052f, -0.018f}};
 
 vec3 figure_trunk_local(const struct figure *f, vec3 p)
 {
@@ -37,8 +37,10 @@ static struct section section_at(const struct look *look, float y, float inflate
         i++;
     float t = (y - male[i].y) / (male[i + 1].y - male[i].y), fem = look->female;
     t = t * t * (3 - 2 * t);
-    float width = f_mix(f_mix(male[i].width, male[i + 1].width, t), f_mix(female[i].width, female[i + 1].width, t), fem);
-    float depth = f_mix(f_mix(male[i].depth, male[i + 1].depth, t), f_mix(female[i].depth, female[i + 1].depth, t), fem);
+    float width =
+        f_mix(f_mix(male[i].width, male[i + 1].width, t), f_mix(female[i].width, female[i + 1].width, t), fem);
+    float depth =
+        f_mix(f_mix(male[i].depth, male[i + 1].depth, t), f_mix(female[i].depth, female[i + 1].depth, t), fem);
     float grow = 1 + (look->girth - 1) * (y < 1.3f ? 1.3f : 0.6f);
     float forward = f_mix(male[i].forward, male[i + 1].forward, t);
     if (look->girth > 1.05f) /* a belly */
@@ -118,9 +120,9 @@ float prim_distance(const struct figure *f, const struct prim *prim, vec3 p)
 
 /* How softly the solids of a part flow into each other, metres. */
 static const float part_blend[N_PARTS] = {
-    [PART_SKIN] = 0.012f, [PART_ARM_R] = 0.018f, [PART_ARM_L] = 0.018f, [PART_TORSO] = 0.05f,
-    [PART_SLEEVE_R] = 0.018f, [PART_SLEEVE_L] = 0.018f, [PART_HIPS] = 0.018f, [PART_LEG_R] = 0.018f,
-    [PART_LEG_L] = 0.018f, [PART_SHOE] = 0.02f, [PART_HAIR] = 0.03f, [PART_ITEM] = 0.001f};
+    [PART_SKIN] = 0.012f,     [PART_ARM_R] = 0.018f,    [PART_ARM_L] = 0.018f, [PART_TORSO] = 0.05f,
+    [PART_SLEEVE_R] = 0.018f, [PART_SLEEVE_L] = 0.018f, [PART_HIPS] = 0.018f,  [PART_LEG_R] = 0.018f,
+    [PART_LEG_L] = 0.018f,    [PART_SHOE] = 0.02f,      [PART_HAIR] = 0.03f,   [PART_ITEM] = 0.001f};
 
 /* The seam of two parts is rounded without moving the border between their colours. */
 static void join_parts(float *a, float *b, float blend)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Shelves: boards with price strips and rows of boxes and bottles between them. Goods are not stored: each place on a board
- * hashes to a product, and a ray walks inward in small steps until it is inside one.
+ * Shelves: boards with price strips and rows of boxes and bottles between them. Goods are not stored: each place on a
+ * board hashes to a product, and a ray walks inward in small steps until it is inside one.
  */
 #include "world.h"
 
@@ -34,7 +34,8 @@ static struct product product_at(int seed, int row, float u)
     float width = BAY / (float)places, inside = along - (float)bay * BAY;
     int place = (int)(inside / width);
     bool assorted = hash_unit(bay, row, seed + 3) > 0.75f;
-    struct product p = {.left = u - inside + (float)place * width, .width = width, .bay = bay, .row = row, .seed = seed};
+    struct product p = {
+        .left = u - inside + (float)place * width, .width = width, .bay = bay, .row = row, .seed = seed};
     p.kind = row * 5 + (assorted ? place : place * 2 / places);
     p.height = 0.15f + 0.14f * hash_unit(bay, p.kind, seed + 2);
     p.recess = 0.015f + 0.05f * hash_unit(bay * 31 + place, row, seed + 9);
@@ -107,7 +108,8 @@ static void found(struct world_hit *hit, enum material material, vec3 normal, fl
 }
 
 /* Inside @p after a step of STEP: through which side? The one that the step before was still outside of. */
-static vec3 product_normal(const struct block *block, const struct product *p, const struct walk *at, float above, vec3 out)
+static vec3 product_normal(const struct block *block, const struct product *p, const struct walk *at, float above,
+                           vec3 out)
 {
     float before_w = at->w - at->dw * STEP, before_v = above - at->dv * STEP;
     float off = at->u - p->left - p->width * 0.5f;
@@ -141,7 +143,8 @@ void shelf_trace(const struct world *world, int index, vec3 direction, struct wo
         return;
     }
     float ceiling = f_min(floor_of_row + ROW_HEIGHT - BOARD, top);
-    float last = f_min(DEPTH, 0.48f * (block->kind == BLOCK_SHELF_X ? block->hi.x - block->lo.x : block->hi.z - block->lo.z));
+    float last =
+        f_min(DEPTH, 0.48f * (block->kind == BLOCK_SHELF_X ? block->hi.x - block->lo.x : block->hi.z - block->lo.z));
     for (int i = 1; i < 160; i++) {
         at.u += at.du * STEP;
         at.v += at.dv * STEP;
@@ -163,7 +166,8 @@ void shelf_trace(const struct world *world, int index, vec3 direction, struct wo
             hit->albedo = v_scale(hit->albedo, 0.8f);
         float edge = f_min(1 - fabsf(across), 0.08f) / 0.08f;
         hit->albedo = v_scale(hit->albedo, (0.7f + 0.3f * edge) * f_mix(0.72f, 1.0f, f_smooth(0.3f, 0.0f, above)));
-        found(hit, MAT_GOODS, normal, walked, f_max(at.w - p.recess, 0) + 0.02f + 0.25f * f_max(above - 0.12f, 0), direction);
+        found(hit, MAT_GOODS, normal, walked, f_max(at.w - p.recess, 0) + 0.02f + 0.25f * f_max(above - 0.12f, 0),
+              direction);
         return;
     }
     found(hit, MAT_PANEL, out, at.dw > 0.01f ? last / at.dw : 1.5f, DEPTH, direction);

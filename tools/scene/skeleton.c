@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From a pose to joints. Segment lengths follow anthropometric tables (fractions of the height); the walk is the textbook
- * cycle of 60 % stance and 40 % swing with a heel strike in front and a toe-off behind.
+ * From a pose to joints. Segment lengths follow anthropometric tables (fractions of the height); the walk is the
+ * textbook cycle of 60 % stance and 40 % swing with a heel strike in front and a toe-off behind.
  */
 #include "figure.h"
 
@@ -89,7 +89,8 @@ static void solve_arms(struct figure *f, const struct pose *pose)
         vec3 shoulder = v3(sign * half_width, -0.062f + 0.035f * raised, -0.012f);
         f->shoulder[i] = v_add(f->neck, m_to_world(&f->chest, v_scale(shoulder, s)));
         vec3 stand = v3(sign * 0.055f, -0.512f, 0.06f + 0.005f * pose->breath);
-        vec3 walk = v3(sign * 0.045f, -0.535f + 0.025f * swing * swing + 0.055f * f_max(-swing, 0), 0.02f - 0.19f * swing);
+        vec3 walk =
+            v3(sign * 0.045f, -0.535f + 0.025f * swing * swing + 0.055f * f_max(-swing, 0), 0.02f - 0.19f * swing);
         vec3 hang = v_scale(v_mix(stand, walk, pose->walk), s);
         hang = v_add(f->shoulder[i], m_to_world(&f->base, hang));
         vec3 held = v_add(pose->ground, m_to_world(&f->base, v_scale(pose->hand[i], s)));

@@ -10,10 +10,10 @@
 #define OUTLINE_SAMPLES 4000
 
 struct outline {
-    float x0, y0, x1, y1;     /* of the whole figure */
+    float x0, y0, x1, y1;             /* of the whole figure */
     float in_x0, in_y0, in_x1, in_y1; /* of what lies in the picture */
-    int whole, inside, seen;  /* samples */
-    float area;               /* of one sample, pixels */
+    int whole, inside, seen;          /* samples */
+    float area;                       /* of one sample, pixels */
 };
 
 static bool screen_range(const struct figure *f, const struct camera *c, float *x0, float *y0, float *x1, float *y1)
@@ -34,12 +34,19 @@ static bool screen_range(const struct figure *f, const struct camera *c, float *
     return *x1 > 0 && *y1 > 0 && *x0 < (float)c->width && *y0 < (float)c->height;
 }
 
-static void measure(const struct render *r, const struct scene *scene, const struct camera *c, int who, float x0, float y0,
-                    float x1, float y1, struct outline *o)
+static void measure(const struct render *r, const struct scene *scene, const struct camera *c, int who, float x0,
+                    float y0, float x1, float y1, struct outline *o)
 {
     float step = f_max(1, floorf(sqrtf((x1 - x0) * (y1 - y0) / OUTLINE_SAMPLES)));
-    *o = (struct outline){.x0 = 1e9f, .y0 = 1e9f, .x1 = -1e9f, .y1 = -1e9f, .in_x0 = 1e9f, .in_y0 = 1e9f, .in_x1 = -1e9f,
-                          .in_y1 = -1e9f, .area = step * step};
+    *o = (struct outline){.x0 = 1e9f,
+                          .y0 = 1e9f,
+                          .x1 = -1e9f,
+                          .y1 = -1e9f,
+                          .in_x0 = 1e9f,
+                          .in_y0 = 1e9f,
+                          .in_x1 = -1e9f,
+                          .in_y1 = -1e9f,
+                          .area = step * step};
     for (float y = floorf(y0); y <= y1; y += step) {
         for (float x = floorf(x0); x <= x1; x += step) {
             if (!render_meets(r, scene, who, x, y))
@@ -84,7 +91,8 @@ static void write_keypoints(FILE *file, const struct render *r, const struct fig
     fputs("]}", file);
 }
 
-int truth_write(FILE *file, const struct render *r, const struct scene *scene, const struct camera *c, int frame, double time)
+int truth_write(FILE *file, const struct render *r, const struct scene *scene, const struct camera *c, int frame,
+                double time)
 {
     bool any = false;
     fprintf(file, "{\"frame\":%d,\"time\":%.3f,\"people\":[", frame, time);

@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Vectors, frames and scalar helpers of the renderer. Metres and radians; the world is right-handed with y up. A frame's
- * axes are x = left, y = up, z = forward of whoever it belongs to.
+ * Vectors, frames and scalar helpers of the renderer. Metres and radians; the world is right-handed with y up. A
+ * frame's axes are x = left, y = up, z = forward of whoever it belongs to.
  */
 #include <math.h>
 

@@ -3,7 +3,8 @@
 
 #include <assert.h>
 
-/* ---- stores ------------------------------------------------------------------------------------------------------- */
+/* ---- stores -------------------------------------------------------------------------------------------------------
+ */
 
 static void put(struct world *w, enum block_kind kind, vec3 lo, vec3 hi)
 {
@@ -21,8 +22,18 @@ static void put_door_frame(struct world *w)
 
 void world_demo(struct world *w)
 {
-    *w = (struct world){.x0 = -5.6f, .x1 = 5.6f, .z0 = 0, .z1 = 12, .ceiling = 3.1f, .door0 = -4.3f, .door1 = -2.3f,
-                        .door_height = 2.2f, .window0 = -1.7f, .window1 = 1.9f, .brightness = 1, .seed = 3};
+    *w = (struct world){.x0 = -5.6f,
+                        .x1 = 5.6f,
+                        .z0 = 0,
+                        .z1 = 12,
+                        .ceiling = 3.1f,
+                        .door0 = -4.3f,
+                        .door1 = -2.3f,
+                        .door_height = 2.2f,
+                        .window0 = -1.7f,
+                        .window1 = 1.9f,
+                        .brightness = 1,
+                        .seed = 3};
     w->floor_colour = rgb(0xcfc8bb);
     w->wall_colour = rgb(0xcdc8bc);
     w->band[0] = rgb(0x2c6e63);
@@ -38,7 +49,7 @@ void world_demo(struct world *w)
     put(w, BLOCK_SHELF_Z, v3(-4.7f, 0, 11.55f), v3(4.7f, 2.27f, 12));
     put(w, BLOCK_COUNTER, v3(2.5f, 0, 1.15f), v3(4.5f, 0.92f, 1.75f));
     put(w, BLOCK_STEEL, v3(3.95f, 0.92f, 1.25f), v3(4.30f, 1.18f, 1.60f)); /* the till itself */
-    for (int i = -1; i <= 1; i += 2) { /* promotions at the gondola ends */
+    for (int i = -1; i <= 1; i += 2) {                                     /* promotions at the gondola ends */
         float x = 2.075f * (float)i;
         put(w, BLOCK_SHELF_Z, v3(x - 0.41f, 0, 2.78f), v3(x + 0.41f, 1.45f, 3.2f));
         if (i > 0) /* the left one's back end stays open to the camera at the back wall */
@@ -56,8 +67,15 @@ void world_random(struct world *w, uint32_t seed)
     static const unsigned floors[] = {0xcfc8bb, 0xb8b8b4, 0xd6cdb8, 0x9c9a96, 0xb59a78, 0x8d8f92};
     static const unsigned bands[] = {0x9c2f2a, 0x255a88, 0x2c6e63, 0xd8902a, 0x4a4a52, 0x6a3a72};
     struct rng r = {hash32(seed * 40503U + 99)};
-    *w = (struct world){.x0 = -5.6f, .x1 = 5.6f, .z0 = 0, .z1 = rng_range(&r, 10, 13), .ceiling = rng_range(&r, 2.9f, 3.5f),
-                        .door0 = -4.3f, .door1 = -2.3f, .door_height = 2.2f, .seed = (int)(seed % 100000)};
+    *w = (struct world){.x0 = -5.6f,
+                        .x1 = 5.6f,
+                        .z0 = 0,
+                        .z1 = rng_range(&r, 10, 13),
+                        .ceiling = rng_range(&r, 2.9f, 3.5f),
+                        .door0 = -4.3f,
+                        .door1 = -2.3f,
+                        .door_height = 2.2f,
+                        .seed = (int)(seed % 100000)};
     w->brightness = rng_range(&r, 0.65f, 1.2f);
     w->floor_colour = v_scale(rgb(floors[rng_pick(&r, 6)]), rng_range(&r, 0.8f, 1.1f));
     w->wall_colour = v_scale(rgb(0xcdc8bc), rng_range(&r, 0.6f, 1.1f));
@@ -68,7 +86,8 @@ void world_random(struct world *w, uint32_t seed)
     for (int i = 0; i < 3; i++)
         w->strips[w->n_strips++] = (struct strip){rng_range(&r, -4.4f, -3.2f) + 3.8f * (float)i, 0.8f, w->z1 - 0.6f};
 
-    float half = rng_range(&r, 1.4f, 2.1f), h = rng_range(&r, 1.3f, 1.95f), z = rng_range(&r, 2.8f, 4.2f), end = w->z1 - 3.2f;
+    float half = rng_range(&r, 1.4f, 2.1f), h = rng_range(&r, 1.3f, 1.95f), z = rng_range(&r, 2.8f, 4.2f),
+          end = w->z1 - 3.2f;
     put(w, BLOCK_SHELF_X, v3(-half - 0.85f, 0, z), v3(-half, h, end));
     put(w, BLOCK_SHELF_X, v3(half, 0, z), v3(half + 0.85f, h, end));
     put(w, BLOCK_SHELF_X, v3(-5.6f, 0, 2.4f), v3(-5.15f, 2.27f, w->z1 - 0.8f));
@@ -94,7 +113,8 @@ void world_random(struct world *w, uint32_t seed)
     put_door_frame(w);
 }
 
-/* ---- rays --------------------------------------------------------------------------------------------------------- */
+/* ---- rays ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool block_entry(const struct block *b, vec3 o, vec3 inv, float *ret_t, vec3 *ret_normal)
 {
@@ -196,12 +216,14 @@ void world_trace(const struct world *w, vec3 o, vec3 d, struct world_hit *hit)
     hit->p = v_mad(o, d, hit->t);
     if (hit->block >= 0) {
         enum block_kind kind = w->blocks[hit->block].kind;
-        if ((kind == BLOCK_SHELF_X && fabsf(hit->normal.x) > 0.5f) || (kind == BLOCK_SHELF_Z && fabsf(hit->normal.z) > 0.5f))
+        if ((kind == BLOCK_SHELF_X && fabsf(hit->normal.x) > 0.5f) ||
+            (kind == BLOCK_SHELF_Z && fabsf(hit->normal.z) > 0.5f))
             shelf_trace(w, hit->block, d, hit);
     }
 }
 
-/* ---- surfaces ----------------------------------------------------------------------------------------------------- */
+/* ---- surfaces -----------------------------------------------------------------------------------------------------
+ */
 
 static vec3 floor_albedo(const struct world *w, vec3 p)
 {
@@ -239,7 +261,8 @@ static vec3 wall_albedo(const struct world *w, vec3 p)
         float skirting = p.y < 0.12f ? 0.5f : 1;
         bool front = p.z < w->z0 + 0.01f;
         vec3 poster;
-        if (front && w->window0 < w->window1 && p.x > w->window0 - 0.06f && p.x < w->window1 + 0.06f && p.y > 0.69f && p.y < 2.21f)
+        if (front && w->window0 < w->window1 && p.x > w->window0 - 0.06f && p.x < w->window1 + 0.06f && p.y > 0.69f &&
+            p.y < 2.21f)
             return rgb(0x3a3e42);
         if ((!front || p.x > w->window1 + 0.1f) && poster_albedo(w, p, front ? p.x + 0.2f : p.z + 1.3f, &poster))
             return poster;
@@ -340,7 +363,8 @@ vec3 world_albedo(const struct world *w, const struct world_hit *hit, bool *ret_
     case MAT_STREET:
         *ret_glow = true;
         if (hit->p.z < w->z0 - 3.2f) /* the road beyond the pavement */
-            return v_scale(rgb(hit->p.z > w->z0 - 3.4f ? 0xd6d4cc : 0x8c8d90), 0.95f + 0.1f * noise3(v_scale(hit->p, 9)));
+            return v_scale(rgb(hit->p.z > w->z0 - 3.4f ? 0xd6d4cc : 0x8c8d90),
+                           0.95f + 0.1f * noise3(v_scale(hit->p, 9)));
         return v_scale(rgb(0xc4c1ba), f_fract(hit->p.x / 0.6f) < 0.03f || f_fract(hit->p.z / 0.6f) < 0.03f ? 0.8f : 1);
     case MAT_SKY:
         *ret_glow = true;
@@ -359,7 +383,8 @@ float world_occlusion(const struct world *w, const struct world_hit *hit)
             const struct block *b = &w->blocks[i];
             if (b->lo.y > 0.3f)
                 continue;
-            float dx = f_max(f_max(b->lo.x - p.x, p.x - b->hi.x), 0), dz = f_max(f_max(b->lo.z - p.z, p.z - b->hi.z), 0);
+            float dx = f_max(f_max(b->lo.x - p.x, p.x - b->hi.x), 0),
+                  dz = f_max(f_max(b->lo.z - p.z, p.z - b->hi.z), 0);
             open *= 1 - 0.5f * expf(-sqrtf(dx * dx + dz * dz) * 4);
         }
     } else if (hit->normal.y < 0.5f && p.y < 0.6f) {

@@ -1,15 +1,30 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The store: a room with a door to the street, shelves full of goods, counters, lamps. It stands still, so a camera that
- * stands still sees it once. x runs along the front wall, z from the front wall (with the door) to the back.
+ * The store: a room with a door to the street, shelves full of goods, counters, lamps. It stands still, so a camera
+ * that stands still sees it once. x runs along the front wall, z from the front wall (with the door) to the back.
  */
 #include <stdbool.h>
 
 #include "noise.h"
 
-enum material { MAT_FLOOR, MAT_CEILING, MAT_LAMP, MAT_WALL, MAT_STREET, MAT_SKY, MAT_GOODS, MAT_BOARD, MAT_PRICE_STRIP, MAT_PANEL,
-                MAT_STEEL, MAT_WOOD, MAT_SIGN, MAT_FRAME, MAT_CARTON };
+enum material {
+    MAT_FLOOR,
+    MAT_CEILING,
+    MAT_LAMP,
+    MAT_WALL,
+    MAT_STREET,
+    MAT_SKY,
+    MAT_GOODS,
+    MAT_BOARD,
+    MAT_PRICE_STRIP,
+    MAT_PANEL,
+    MAT_STEEL,
+    MAT_WOOD,
+    MAT_SIGN,
+    MAT_FRAME,
+    MAT_CARTON
+};
 
 enum block_kind { BLOCK_SHELF_X, BLOCK_SHELF_Z, BLOCK_COUNTER, BLOCK_CARTON, BLOCK_SIGN, BLOCK_FRAME, BLOCK_STEEL };
 
@@ -42,9 +57,9 @@ struct world_hit {
     float t;
     vec3 p, normal;
     enum material material;
-    int block;     /* -1: the room itself */
-    vec3 albedo;   /* of goods, found while the ray looked for them */
-    float shade;   /* how much of the light gets between the shelves, 0..1 */
+    int block;   /* -1: the room itself */
+    vec3 albedo; /* of goods, found while the ray looked for them */
+    float shade; /* how much of the light gets between the shelves, 0..1 */
 };
 
 /* The store that the cameras of the demo watch; motion.c knows its aisles. */
@@ -59,5 +74,6 @@ vec3 world_albedo(const struct world *world, const struct world_hit *hit, bool *
 /* Darkness in the corners between floor, walls and furniture. */
 float world_occlusion(const struct world *world, const struct world_hit *hit);
 
-/* shelf.c: follow a ray that has entered the open face of shelf @block at @hit until it meets goods, a board or the back. */
+/* shelf.c: follow a ray that has entered the open face of shelf @block at @hit until it meets goods, a board or the
+ * back. */
 void shelf_trace(const struct world *world, int block, vec3 direction, struct world_hit *hit);
