@@ -67,7 +67,7 @@ def main():
             thin_out(clip, pathlib.Path(clips) / f"{clip}.mkv")
         for number, (name, network, *rest) in enumerate([BUNDLED, REFERENCE], 1):
             if not network.exists():
-                print(f"ok {number} - {name} # SKIP no {network.name}: POSED_SHARED names its folder models/'s parent")
+                print(f"ok {number} - {name} # SKIP no {network.name}: POSED_SHARED names the folder with models/")
                 continue
             passed, report, why = evaluate(clips, network, *rest)
             print(f"# {report} {why}")
