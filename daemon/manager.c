@@ -132,7 +132,7 @@ static void on_server_closed(void *user)
     struct pd_manager *m = user;
     m->server = NULL;
     pd_listen_remove(&m->listen);
-    if (!m->stopped_pipeline) {
+    if (!m->stopped_pipeline || m->stops_under_way) {
         pd_log_warn(NULL, "a camera or the engine did not stop in time and is left behind");
         _exit(m->exit_code);
     }
@@ -162,16 +162,17 @@ static void run_stopper(uv_work_t *work)
     pd_pipeline_stop(m->pipeline);
 }
 
+void pd_manager_go_on_stopping(struct pd_manager *m)
+{
+    if (m->stopped_pipeline && !m->stops_under_way && uv_is_active((uv_handle_t *)&m->deadline))
+        say_goodbye(m);
+}
+
 static void on_stopper_done(uv_work_t *work, int status)
 {
     struct pd_manager *m = work->data;
-    if (m->stops_under_way) { /* a camera that a reload stopped is still on its way out */
-        uv_queue_work(&m->loop, &m->stopper, run_stopper, on_stopper_done);
-        return;
-    }
     m->stopped_pipeline = true;
-    if (uv_is_active((uv_handle_t *)&m->deadline))
-        say_goodbye(m);
+    pd_manager_go_on_stopping(m); /* unless a camera that a reload stopped is still on its way out */
 }
 
 void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason)

@@ -46,7 +46,7 @@ struct pd_manager {
     uint32_t reloads, bad_reloads;
 
     bool stopping;
-    bool stopped_pipeline;   /* the stopper is done: nothing is posted any more */
+    bool stopped_pipeline;   /* the stopper is done */
     bool closing;            /* the server says its byes */
     const char *bye;
     int grace_ms;
@@ -61,6 +61,8 @@ int pd_manager_run(const struct pd_run_options *options);
 
 /* ---- manager.c, for the other two ---- */
 void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason);
+/* While stopping: another source has gone. */
+void pd_manager_go_on_stopping(struct pd_manager *m);
 
 /* ---- manager_cameras.c ---- */
 int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err);

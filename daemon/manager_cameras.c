@@ -154,6 +154,7 @@ static void on_source_destroyed(uv_work_t *work, int status)
     m->stops_under_way--;
     free(f);
     pd_manager_drain(m);
+    pd_manager_go_on_stopping(m);
 }
 
 static void stop_camera(struct pd_manager *m, struct pd_camera *camera)

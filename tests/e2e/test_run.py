@@ -367,6 +367,20 @@ class Reload(Case):
         daemon.signal(signal.SIGHUP)
         client.read_until("pose", camera="b")
 
+    def test_the_end_may_come_while_removed_cameras_are_on_their_way_out(self):
+        daemon = self.daemon({f"c{i}": live() for i in range(24)})
+        client = self.client(daemon)
+        client.subscribe(["c0"])
+        client.read_until("pose")
+        for i in range(1, 24):
+            daemon.remove_camera(f"c{i}")
+        daemon.signal(signal.SIGHUP)
+        wait_for("the reload", lambda: "23 removed" in daemon.log.read_text())
+        code, _ = daemon.stop()
+        self.assertEqual(code, 0)
+        client.read_to_end()
+        self.assertIsNotNone(client.bye)
+
     def test_a_storm_of_reloads(self):
         daemon = self.daemon({"a": live(), "b": live()})
         client = self.client(daemon)
