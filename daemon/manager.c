@@ -22,7 +22,6 @@
 #define GRACE_MS 200
 #define DONE_GRACE_MS 10000
 #define DONE "done"
-#define STUCK_MIN_NS (30 * PD_NS_PER_S)
 
 /* ---- what the loop looks at ---- */
 
@@ -39,24 +38,17 @@ static void on_tick(uv_timer_t *timer)
         pd_manager_stop(m, PD_EXIT_OK, DONE);
 }
 
-/* Frames wait or are under way, and for a long time not one has come out: the scheduler, the engine or the workers are
- * stuck. Long is ten times the longest batch so far, and at least half a minute. Cameras that are down, or an empty
- * queue, are no reason to restart. */
 static bool is_healthy(struct pd_manager *m, int64_t now)
 {
     struct pd_pipeline_health health;
     pd_pipeline_get_health(m->pipeline, &health);
-    uint64_t settled = 0;
+    uint64_t came_out = 0;
     int waiting = health.in_flight;
     for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
-        settled += atomic_load_explicit(&camera->settled, memory_order_relaxed);
+        came_out += pd_counted(&camera->published) + pd_counted(&camera->failed);
         waiting += pd_queue_stats(camera->queue, camera->index).depth;
     }
-    if (settled != m->progress || !waiting) {
-        m->progress = settled;
-        m->progress_ns = now;
-    }
-    return now - m->progress_ns < PD_MAX(STUCK_MIN_NS, 10 * health.longest_ns);
+    return pd_watchdog_look(&m->watchdog, came_out, waiting, health.longest_ns, now);
 }
 
 static void on_second(uv_timer_t *timer)
@@ -320,6 +312,7 @@ static void start_watching(struct pd_manager *m)
     uv_signal_start(&m->on_int, on_stop_signal, SIGINT);
     uv_signal_start(&m->on_hup, on_reload_signal, SIGHUP);
     m->watchdog_ns = pd_notify_watchdog_ns();
+    pd_watchdog_start(&m->watchdog, m->watchdog_ns + m->watchdog_ns / 2, pd_now_ns());
 }
 
 static void log_start(const struct pd_manager *m)

@@ -12,6 +12,7 @@
 #include "daemon/metrics.h"
 #include "daemon/pipeline.h"
 #include "daemon/server.h"
+#include "daemon/watchdog.h"
 
 struct pd_run_options {
     const char *config;  /* path of posed.json */
@@ -52,8 +53,7 @@ struct pd_manager {
     int grace_ms;
     int exit_code;
     int64_t watchdog_ns, watchdog_fed_ns;
-    uint64_t progress;       /* frames settled when last looked at */
-    int64_t progress_ns;     /* when it last grew, or nothing waited */
+    struct pd_watchdog watchdog;
 };
 
 /* Run until told to stop. Returns the process's exit code. */

@@ -8,12 +8,14 @@
  *   POSED_NULL_BATCH_MS=X    a batch takes X ms
  *   POSED_NULL_FRAME_MS=X    and X ms more for each frame
  *   POSED_NULL_LOST_AFTER=N  the device is lost after N batches: -ENODEV from then on
+ *   POSED_NULL_HANG_AFTER=N  the batch after N others never ends
  */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/engine/engine.h"
@@ -29,7 +31,7 @@
 struct null_engine {
     const struct pd_net *net;
     int64_t batch_ns, frame_ns;
-    long lost_after; /* batches; -1: never */
+    long lost_after, hang_after; /* batches; -1: never */
     long n_batches;
     struct canned *canned; /* of the size that was asked for last */
 };
@@ -269,6 +271,7 @@ static int null_open(const struct pd_net *net, const struct pd_engine_params *pa
     e->batch_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_BATCH_MS"), 0, SECONDS_MAX * 1e3) * 1e6);
     e->frame_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_FRAME_MS"), 0, SECONDS_MAX * 1e3) * 1e6);
     e->lost_after = (long)PD_CLAMP(setting("POSED_NULL_LOST_AFTER"), -1, 1e9);
+    e->hang_after = (long)PD_CLAMP(setting("POSED_NULL_HANG_AFTER"), -1, 1e9);
     r = set_size(e, params->width, params->height, err);
     if (r < 0) {
         null_close(e);
@@ -296,7 +299,10 @@ static int null_run(void *self, struct pd_batch *batch)
 {
     struct null_engine *e = self;
     take_time(e, batch->n);
-    if (e->lost_after >= 0 && e->n_batches++ >= e->lost_after)
+    long before = e->n_batches++;
+    while (e->hang_after >= 0 && before >= e->hang_after)
+        pause();
+    if (e->lost_after >= 0 && before >= e->lost_after)
         return pd_err_set(&batch->err, -ENODEV, "the device is lost (POSED_NULL_LOST_AFTER=%ld)", e->lost_after);
     int r = set_size(e, batch->width, batch->height, &batch->err);
     if (r < 0)

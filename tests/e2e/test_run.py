@@ -329,6 +329,55 @@ class Ends(Case):
         self.assertEqual(subprocess.run([POSED, "run", "--help"], capture_output=True).returncode, 0)
 
 
+class Watchdog(Case):
+    """What the service manager hears. WatchdogSec= is 2 s, so 3 s without a frame coming out are a fault."""
+    def listen(self):
+        s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(s.close)
+        path = os.path.join(self.folder.name, "notify")
+        s.bind(path)
+        s.settimeout(PATIENCE)
+        return s, {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "2000000"}
+
+    def hear(self, s, seconds):
+        """What came within so many seconds."""
+        words, end = [], time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            s.settimeout(left)
+            try:
+                words += s.recv(4096).decode().splitlines()
+            except TimeoutError:
+                break
+        return words
+
+    def start(self, cameras, env):
+        s, more = self.listen()
+        daemon = self.daemon(cameras, env={**env, **more})
+        self.client(daemon)
+        if "READY=1" not in self.hear(s, 1):
+            self.skipTest("built without systemd")
+        return daemon, s
+
+    def test_it_starves_when_the_engine_hangs_though_cameras_go_on(self):
+        daemon, s = self.start({"a": live(), "b": live()}, {"POSED_NULL_HANG_AFTER": "40"})
+        client = self.client(daemon)
+        wait_for("drops", lambda: client.status()[0]["a"]["numbers"]["dropped"] > 50)
+        self.hear(s, 3)
+        words = self.hear(s, 2.5)
+        self.assertTrue(any(w.startswith("STATUS=2/2") for w in words), words)
+        self.assertNotIn("WATCHDOG=1", words)
+        self.assertIn("none comes out", daemon.log.read_text())
+        self.assertEqual(daemon.stop()[0], 0)
+
+    def test_it_is_fed_when_every_camera_is_down_or_ended(self):
+        daemon, s = self.start({"a": finite(5), "nowhere": {"url": "/no/such.mp4"}}, {})
+        self.hear(s, 3)
+        words = self.hear(s, 2.5)
+        self.assertTrue(any(w.startswith("STATUS=0/2") for w in words), words)
+        self.assertIn("WATCHDOG=1", words)
+        self.assertNotIn("none comes out", daemon.log.read_text())
+
+
 class Reload(Case):
     def test_cameras_come_change_and_go_and_the_others_lose_nothing(self):
         daemon = self.daemon({"a": live(), "b": live(), "c": live()})
