@@ -8,6 +8,7 @@
 
 #include "daemon/cli.h"
 #include "daemon/command.h"
+#include "daemon/model_import.h"
 #include "daemon/model_info.h"
 
 #define SIDE_MAX 4096
@@ -17,6 +18,7 @@ enum { OPT_HEIGHT = 1, OPT_WIDTH, OPT_JSON, OPT_NETWORK, OPT_SEED, OPT_LIST };
 static int usage(FILE *out, int status)
 {
     fprintf(out, "usage: posed model info [FILE] [--height N] [--width N] [--json]\n"
+                 "       posed model import FILE [-o FILE] [OPTION...]\n"
                  "       posed model random --network NAME -o FILE [--seed N]\n"
                  "       posed model random --list\n"
                  "\n"
@@ -32,7 +34,12 @@ static int usage(FILE *out, int status)
                  "  --seed N            another seed, other weights (default: 1)\n"
                  "  -h, --help          this text\n"
                  "\n"
-                 "Example: posed model random --network openpose-coco -o coco.onnx && posed model info coco.onnx\n");
+                 "%s"
+                 "\n"
+                 "Example: posed model import pose_iter_440000.caffemodel -o openpose-coco.onnx\n"
+                 "         posed model import trained.onnx -o ours.onnx --mean 128 --scale 0.00390625 --licence MIT\n"
+                 "         posed model random --network openpose-coco -o coco.onnx && posed model info coco.onnx\n",
+            pd_model_import_help);
     return status;
 }
 
@@ -185,17 +192,22 @@ static int run(int argc, char **argv)
     const char *verb = argc > 1 ? argv[1] : "";
     if (!strcmp(verb, "info"))
         return info(argc - 1, argv + 1);
+    if (!strcmp(verb, "import")) {
+        if (argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h")))
+            return usage(stdout, PD_EXIT_OK);
+        return pd_model_import(argc - 1, argv + 1);
+    }
     if (!strcmp(verb, "random"))
         return random_network(argc - 1, argv + 1);
     if (!strcmp(verb, "--help") || !strcmp(verb, "-h"))
         return usage(stdout, PD_EXIT_OK);
     struct pd_err err;
-    pd_err_set(&err, -EINVAL, *verb ? "no '%s'; info or random is expected" : "info or random is expected", verb);
+    pd_err_set(&err, -EINVAL, *verb ? "no '%s'; info, import or random is expected" : "info, import or random is expected", verb);
     return fail(PD_EXIT_USAGE, &err);
 }
 
 const struct pd_command pd_cmd_model = {
     .name = "model",
-    .summary = "say what a network file holds; write one with random weights",
+    .summary = "say what a network file holds; import one from Caffe or ONNX",
     .run = run,
 };

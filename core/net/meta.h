@@ -30,6 +30,8 @@ struct pd_family {
 
 /* The family with so many channels; -1: any. NULL: none. */
 const struct pd_family *pd_family_of(int heat, int paf);
+/* The family with so many channels in all. */
+const struct pd_family *pd_family_of_both(int channels);
 
 /* The value of "posed.KEY"; NULL when the file has none. */
 const char *pd_meta_find(const Onnx__ModelProto *model, const char *key);

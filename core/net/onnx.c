@@ -4,25 +4,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/net/proto.h"
+
 #define OPSET_MIN 9
 #define OPSET_MAX 21
 
 /* ---- parsing ---- */
 
-static void *budget_alloc(void *user, size_t size)
-{
-    return pd_arena_charge(user, size) ? malloc(size) : NULL;
-}
-
-static void budget_free(void *user, void *p)
-{
-    free(p);
-}
-
 int pd_onnx_parse(const void *data, size_t size, const char *file, struct pd_arena *arena, Onnx__ModelProto **ret_model,
                   struct pd_err *err)
 {
-    ProtobufCAllocator allocator = {.alloc = budget_alloc, .free = budget_free, .allocator_data = arena};
+    ProtobufCAllocator allocator = pd_proto_allocator(arena);
     Onnx__ModelProto *model = onnx__model_proto__unpack(&allocator, size, data);
     if (!model)
         return pd_err_set(err, -EINVAL, "%s: not an ONNX file, or cut short (%zu bytes)", file, size);
@@ -36,7 +28,7 @@ int pd_onnx_parse(const void *data, size_t size, const char *file, struct pd_are
 
 void pd_onnx_model_free(Onnx__ModelProto *model)
 {
-    ProtobufCAllocator allocator = {.alloc = budget_alloc, .free = budget_free};
+    ProtobufCAllocator allocator = pd_proto_allocator(NULL);
     if (model)
         onnx__model_proto__free_unpacked(model, &allocator);
 }

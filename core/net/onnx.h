@@ -55,6 +55,9 @@ int pd_onnx_parse(const void *data, size_t size, const char *file, struct pd_are
                   struct pd_err *err);
 void pd_onnx_model_free(Onnx__ModelProto *model);
 
+/* Write @model beside @path and rename, so that a file of that name is never half a network. */
+int pd_onnx_model_write(const Onnx__ModelProto *model, const char *path, struct pd_err *err);
+
 /* Resolve names and order nodes; everything in @ret_onnx belongs to @arena or views @model. */
 int pd_onnx_index(const Onnx__ModelProto *model, const char *file, struct pd_arena *arena, struct pd_onnx *ret_onnx,
                   struct pd_err *err);

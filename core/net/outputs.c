@@ -35,7 +35,7 @@ static int split_output(struct pd_lower *lw, int tensor, const struct pd_family 
     return 0;
 }
 
-static const struct pd_family *family_of_both(int channels)
+const struct pd_family *pd_family_of_both(int channels)
 {
     for (int heat = 16; heat <= 26; heat++) {
         const struct pd_family *f = pd_family_of(heat, -1);
@@ -69,11 +69,11 @@ static int pick_outputs(struct pd_lower *lw)
             lw->heat = v->tensor;
         else if (name_holds(name, paf_words) || pd_family_of(-1, channels))
             lw->paf = v->tensor;
-        else if (family_of_both(channels))
+        else if (pd_family_of_both(channels))
             both = v->tensor;
     }
     if ((lw->heat < 0 || lw->paf < 0) && both >= 0)
-        return split_output(lw, both, family_of_both(lw->tensors[both].channels));
+        return split_output(lw, both, pd_family_of_both(lw->tensors[both].channels));
     return 0;
 }
 

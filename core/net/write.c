@@ -308,28 +308,25 @@ static void append_to_file(ProtobufCBuffer *buffer, size_t n, const uint8_t *dat
     fwrite(data, 1, n, fb->file);
 }
 
-int pd_onnx_write_file(struct pd_onnx_writer *w, const char *path, struct pd_err *err)
+int pd_onnx_model_write(const Onnx__ModelProto *model, const char *path, struct pd_err *err)
 {
     char temporary[4096];
-    int r = finish(w);
-    if (r < 0)
-        return pd_err_set(err, r, "%s: out of memory", path);
     int n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof(temporary))
         return pd_err_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
     int fd = mkostemp(temporary, O_CLOEXEC);
     FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (!file) {
-        r = -errno;
+        int r = -errno;
         if (fd >= 0)
             close(fd);
         return pd_err_set(err, r, "%s: %s", path, strerror(-r));
     }
     struct file_buffer fb = {.base = {append_to_file}, .file = file};
     errno = 0;
-    onnx__model_proto__pack_to_buffer(&w->model, &fb.base);
+    onnx__model_proto__pack_to_buffer(model, &fb.base);
     bool bad = ferror(file) || fflush(file) || fchmod(fd, 0644);
-    r = bad ? (errno ? -errno : -EIO) : 0;
+    int r = bad ? (errno ? -errno : -EIO) : 0;
     if (fclose(file) && !r)
         r = -errno;
     if (!r && rename(temporary, path) < 0)
@@ -339,4 +336,10 @@ int pd_onnx_write_file(struct pd_onnx_writer *w, const char *path, struct pd_err
         return pd_err_set(err, r, "%s: %s", path, strerror(-r));
     }
     return 0;
+}
+
+int pd_onnx_write_file(struct pd_onnx_writer *w, const char *path, struct pd_err *err)
+{
+    int r = finish(w);
+    return r < 0 ? pd_err_set(err, r, "%s: out of memory", path) : pd_onnx_model_write(&w->model, path, err);
 }

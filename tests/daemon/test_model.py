@@ -73,7 +73,7 @@ class Model(unittest.TestCase):
             self.assertIn("Example:", done.stdout)
 
     def test_wrong_usage(self):
-        self.refused(2, "info or random is expected")
+        self.refused(2, "info, import or random is expected")
         self.refused(2, "no 'destroy'", "destroy")
         self.refused(2, "no option '--colour'", "info", "--colour")
         self.refused(2, "--height needs a value", "info", "--height")

@@ -2,7 +2,8 @@
  *
  * Runs a network on raw values, for tests that compare with programs in other languages.
  * usage: forward ENGINE NETWORK WIDTH HEIGHT INPUT OUTPUT
- * INPUT: 3 x HEIGHT x WIDTH floats as the file's own graph wants them; OUTPUT: confidence maps, then fields.
+ * INPUT: 3 x HEIGHT x WIDTH floats as the file's own graph wants them; OUTPUT: confidence maps, then fields (a
+ * classifier has none).
  * Exit status 77: this build has no such engine, or it cannot run here.
  */
 #include <stdio.h>
@@ -54,7 +55,7 @@ int main(int argc, char **argv)
     struct pd_shape *shapes = calloc((size_t)net->n_tensors, sizeof(*shapes));
     if (!shapes || pd_net_shapes(net, params.height, params.width, shapes, &err) < 0)
         return die(&err);
-    struct pd_shape h = shapes[net->heat], p = shapes[net->paf];
+    struct pd_shape h = shapes[net->heat], p = net->paf >= 0 ? shapes[net->paf] : (struct pd_shape){0};
     size_t plane = (size_t)params.width * (size_t)params.height;
     size_t n_heat = (size_t)h.c * (size_t)h.h * (size_t)h.w, n_paf = (size_t)p.c * (size_t)p.h * (size_t)p.w;
     float *input = malloc(3 * plane * sizeof(*input)), *output = malloc((n_heat + n_paf) * sizeof(*output));
