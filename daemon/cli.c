@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/log.h"
+
 #define SIDE_MAX 4096 /* of a network input: 16 million pixels are more memory than any card has */
 
 const char pd_cli_options_help[] =
@@ -176,6 +178,7 @@ int pd_cli_open(const struct pd_cli *cli, const struct pd_net *net, int width, i
         .threads = cli->threads,
         .in_flight = in_flight,
     };
+    pd_log_set_level(PD_LOG_WARN); /* which engines `auto` passed over is the daemon's news, not a command's */
     return pd_engine_open(cli->engine, net, &params, ret_engine, err);
 }
 

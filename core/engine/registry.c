@@ -80,7 +80,7 @@ static int open_automatic(const struct pd_net *net, const struct pd_engine_param
             return 0;
         if (r == -EINVAL) /* wrong arguments are wrong for every engine */
             return pd_err_set(err, r, "%s", e.text);
-        pd_log_warn("engine", "%s is not usable: %s", engines[i]->name, e.text);
+        pd_log_info("engine", "%s is not usable: %s", engines[i]->name, e.text);
         reason = e;
     }
     pd_log_warn("engine", "no fast engine can run here; taking 'reference', which is many times slower");
