@@ -39,8 +39,10 @@ static const struct pd_option options[] = {
              "fit; a larger input finds smaller people and takes more time."},
     {"height", PD_OPT_INT, DAEMON(height), .def = "256", RANGE(32, 4096), .unit = "pixels",
      .on_change = PD_CHANGE_RESTART, .text = "Height of the network's input, rounded up likewise."},
-    {"batch", PD_OPT_INT, DAEMON(batch), .def = "32", RANGE(1, PD_BATCH_MAX), .unit = "frames",
-     .on_change = PD_CHANGE_RESTART, .text = "Most frames, of different cameras, that the network sees at once."},
+    {"batch", PD_OPT_INT, DAEMON(batch), .def = "0", RANGE(0, PD_BATCH_MAX), .unit = "frames",
+     .on_change = PD_CHANGE_RESTART,
+     .text = "Most frames, of different cameras, that the network sees at once; 0 is what the engine does best: 32 on "
+             "a GPU, 1 on a CPU of up to four threads, where more takes longer and gains nothing, else one a thread."},
     {"batch_wait_ms", PD_OPT_NUMBER, DAEMON(batch_wait_ms), .def = "10", RANGE(0, 1000), .unit = "ms",
      .on_change = PD_CHANGE_LIVE, .text = "Longest that a frame waits for others to fill its batch."},
     {"threads", PD_OPT_INT, DAEMON(threads), .def = "0", RANGE(0, 256), .on_change = PD_CHANGE_RESTART,

@@ -26,6 +26,7 @@ struct pd_pipeline {
     struct pd_queue *queue;
     struct pd_pool *pool;
     int width, height;
+    int in_flight_max;
     pthread_t scheduler;
     bool started, stopped;
     struct flight *flights[PD_PIPELINE_BATCHES];
@@ -51,7 +52,7 @@ struct pd_pipeline {
 static struct flight *get_flight(struct pd_pipeline *p)
 {
     pthread_mutex_lock(&p->lock);
-    while (!p->free || p->in_flight >= PD_PIPELINE_IN_FLIGHT)
+    while (!p->free || p->in_flight >= p->in_flight_max)
         pthread_cond_wait(&p->room, &p->lock);
     struct flight *f = p->free;
     p->free = f->next;
@@ -357,6 +358,8 @@ int pd_pipeline_open(const struct pd_pipeline_params *params, struct pd_pipeline
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->room, NULL);
     int r = pd_engine_open(params->engine, params->net, &p->params.engine_params, &p->engine, err);
+    if (r == 0)
+        p->in_flight_max = pd_pipeline_caps(p)->synchronous ? 1 : PD_PIPELINE_IN_FLIGHT;
     if (r == 0)
         r = make_flights(p, err);
     if (r == 0)

@@ -10,7 +10,7 @@
 #include "daemon/pool.h"
 
 #define PD_PIPELINE_BATCHES 4   /* two with the engine, two in post-processing */
-#define PD_PIPELINE_IN_FLIGHT 2
+#define PD_PIPELINE_IN_FLIGHT 2 /* a CPU engine works on one: frames of a second would grow old beside it */
 
 struct pd_pipeline_params {
     const struct pd_net *net;

@@ -201,8 +201,8 @@ static int check_params(const struct pd_net *net, const struct pd_engine_params 
 {
     if (!net || !p)
         return pd_err_set(err, -EINVAL, "an engine needs a network and parameters");
-    if (p->max_batch < 1 || p->max_batch > PD_BATCH_MAX)
-        return pd_err_set(err, -EINVAL, "a largest batch of %d is out of range: give 1..%d", p->max_batch,
+    if (p->max_batch < 0 || p->max_batch > PD_BATCH_MAX)
+        return pd_err_set(err, -EINVAL, "a largest batch of %d is out of range: give 0 (the engine's choice) to %d", p->max_batch,
                           PD_BATCH_MAX);
     if (p->in_flight < 0 || p->in_flight > IN_FLIGHT_MAX)
         return pd_err_set(err, -EINVAL, "%d batches in flight are out of range: give 1..%d", p->in_flight,
@@ -266,6 +266,9 @@ int pd_engine_open_ops(const struct pd_engine_ops *ops, const struct pd_net *net
     e->ops = ops;
     e->net = net;
     e->params = *params;
+    if (!params->max_batch)
+        e->params.max_batch = ops->best_batch ? PD_CLAMP(ops->best_batch(params), 1, PD_BATCH_MAX) : PD_BATCH_MAX;
+    e->caps.synchronous = !ops->submit;
     e->in_flight_max = params->in_flight ? params->in_flight : IN_FLIGHT_DEFAULT;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->work, NULL);

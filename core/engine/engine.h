@@ -22,7 +22,7 @@ enum pd_precision { PD_PRECISION_AUTO, PD_PRECISION_FP32, PD_PRECISION_TF32, PD_
 struct pd_engine_params {
     enum pd_precision precision; /* AUTO: the engine's best that keeps accuracy */
     int width, height;           /* network input for which memory is taken at open: multiples of the net's stride */
-    int max_batch;               /* 1..PD_BATCH_MAX */
+    int max_batch;               /* 1..PD_BATCH_MAX; 0: what the engine does best */
     int threads;                 /* CPU engines: compute threads, 0 = one per core that this process may use */
     int in_flight;               /* batches accepted before submit blocks, 1..4; 0 = 2 */
     int devices[8];              /* GPU engines */
@@ -61,6 +61,7 @@ struct pd_engine_caps {
     char version[64];     /* of the backing library */
     enum pd_precision precision;
     int max_batch;        /* what memory allowed, <= params.max_batch */
+    bool synchronous;     /* one batch at a time: a second one in flight only waits, and its frames grow old */
     bool candidates;      /* slots come back with candidates, not maps */
     bool device_frames;   /* takes frames with mem == PD_MEM_CUDA */
     size_t memory_bytes;  /* taken at open */
@@ -135,6 +136,7 @@ struct pd_engine_ops {
                    struct pd_err *err);
     int (*profile)(void *self, int n, int width, int height, int repeats, struct pd_layer_time *times,
                    struct pd_err *err); /* optional */
+    int (*best_batch)(const struct pd_engine_params *params); /* for params.max_batch 0; NULL: PD_BATCH_MAX */
 };
 
 /* @batch is finished with @status (0 or a negative errno): hands it to its done() once every batch submitted before it

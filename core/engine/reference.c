@@ -282,6 +282,12 @@ static int profile(void *self, int n, int width, int height, int repeats, struct
     return net->n_layers;
 }
 
+/* It is slow enough with one. */
+static int best_batch(const struct pd_engine_params *params)
+{
+    return 1;
+}
+
 const struct pd_engine_ops pd_engine_reference = {
     .name = "reference",
     .probe = probe,
@@ -289,4 +295,5 @@ const struct pd_engine_ops pd_engine_reference = {
     .close = close_reference,
     .forward = forward,
     .profile = profile,
+    .best_batch = best_batch,
 };

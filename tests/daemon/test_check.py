@@ -60,7 +60,7 @@ class Check(unittest.TestCase):
         self.assert_finding("config", "warn", "no camera in")
 
     def test_wrong_files_are_told_and_nothing_else_is_looked_at(self):
-        self.config["batch"] = 0
+        self.config["batch"] = -1
         self.camera("till", url="x", max_fps=-1)
         status, found = self.check()
         self.assertEqual((status, list(found), len(found["config"])), (1, ["config"], 2))

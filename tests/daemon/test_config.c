@@ -97,7 +97,7 @@ static void an_empty_object_gives_every_default(void **state)
     assert_null(c->socket_group);
     assert_string_equal(c->engine, "auto");
     assert_int_equal(c->precision, PD_PRECISION_AUTO);
-    assert_int_equal(c->batch, 32);
+    assert_int_equal(c->batch, 0);
     assert_int_equal(c->n_devices, 0);
     assert_string_equal(c->cameras_dir, s->cameras);
     assert_int_equal(c->n_cameras, 1);
@@ -123,7 +123,7 @@ static void five_mistakes_are_told_with_their_lines(void **state)
     assert_null(c);
     assert_int_equal(s->n_lines, 5);
     assert_line(s, 0, "posed.json", 2, "sokcet: found an unknown key, expected perhaps \"socket\"");
-    assert_line(s, 1, "posed.json", 3, "batch: found 33, expected an integer 1..32 frames");
+    assert_line(s, 1, "posed.json", 3, "batch: found 33, expected an integer 0..32 frames");
     assert_line(s, 2, "posed.json", 5, "engine: found \"tensorrt\", expected one of \"auto\", \"cudnn\"");
     assert_line(s, 3, "cameras.d/a.json", 3, "track: found \"yes\", expected true or false");
     assert_line(s, 4, "cameras.d/b.json", 3, "max_fps: found a second time, expected once; the first is on line 2");
@@ -195,7 +195,7 @@ static void wrong_types_and_ranges_are_told(void **state)
         {"\"socket_mode\": 660", "socket_mode: found 660, expected an octal mode"},
         {"\"socket_mode\": \"0888\"", "socket_mode: found \"0888\""},
         {"\"socket_mode\": \"1777\"", "socket_mode: found \"1777\""},
-        {"\"batch\": 0", "batch: found 0, expected an integer 1..32"},
+        {"\"batch\": -1", "batch: found -1, expected an integer 0..32"},
         {"\"batch\": 1.0", "batch: found 1, expected an integer"},
         {"\"batch\": [1]", "batch: found a list of 1"},
         {"\"batch_wait_ms\": -1", "batch_wait_ms: found -1, expected a number 0..1000 ms"},

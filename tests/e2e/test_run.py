@@ -143,6 +143,20 @@ class Equation(Case):
         for camera in "abcdefgh":
             self.assertEqual(fast.next[camera], stalled.next[camera])
 
+    def test_lines_of_a_slow_engine_are_fresh_and_every_camera_has_its_share(self):
+        daemon = self.daemon({f"c{i}": live(50) for i in range(6)}, config={"batch": 1},
+                             env={"POSED_NULL_BATCH_MS": "50"})
+        client = self.client(daemon)
+        client.subscribe()
+        for _ in range(30):
+            client.read_until("pose")
+        before = dict(client.delivered)
+        ages = [client.read_until("pose")["latency_ms"] for _ in range(90)]
+        share = [n - before.get(c, 0) for c, n in client.delivered.items()]
+        self.assertLessEqual(max(share) - min(share), 2, share)
+        if not os.environ.get("POSED_SANITIZED"):  # the batch, and at most two frames' time in the queue before it
+            self.assertLess(sorted(ages)[len(ages) // 2], 100)
+
     def test_frames_lost_to_the_engine_are_told(self):
         daemon = self.daemon({"a": live(50)}, env={"POSED_NULL_LOST_AFTER": "30"})
         client = self.client(daemon)

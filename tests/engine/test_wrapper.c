@@ -364,6 +364,28 @@ static void wrong_batches_are_refused_without_done(void **state)
     pd_engine_close(e);
 }
 
+static int three(const struct pd_engine_params *p)
+{
+    return 3;
+}
+
+static void without_a_largest_batch_the_backend_chooses(void **state)
+{
+    struct pd_engine *e;
+    struct pd_err err;
+    struct pd_engine_params p = params;
+    struct pd_engine_ops ops = synchronous;
+    p.max_batch = 0;
+    assert_int_equal(pd_engine_open_ops(&ops, &net, &p, &e, &err), 0);
+    assert_int_equal(pd_engine_caps(e)->max_batch, PD_BATCH_MAX);
+    assert_true(pd_engine_caps(e)->synchronous);
+    pd_engine_close(e);
+    ops.best_batch = three;
+    assert_int_equal(pd_engine_open_ops(&ops, &net, &p, &e, &err), 0);
+    assert_int_equal(pd_engine_caps(e)->max_batch, 3);
+    pd_engine_close(e);
+}
+
 static void wrong_parameters_are_refused_with_what_is_right(void **state)
 {
     struct pd_engine *e;
@@ -371,7 +393,7 @@ static void wrong_parameters_are_refused_with_what_is_right(void **state)
     struct pd_engine_params p = params;
     p.max_batch = 33;
     assert_int_equal(pd_engine_open_ops(&synchronous, &net, &p, &e, &err), -EINVAL);
-    assert_non_null(strstr(err.text, "1..32"));
+    assert_non_null(strstr(err.text, "to 32"));
     p = params;
     p.width = 65;
     assert_int_equal(pd_engine_open_ops(&synchronous, &net, &p, &e, &err), -EINVAL);
@@ -469,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup(failing_open_and_init_are_passed_up_with_their_line, reset),
         cmocka_unit_test_setup(close_hands_back_what_is_in_flight, reset),
         cmocka_unit_test_setup(wrong_batches_are_refused_without_done, reset),
+        cmocka_unit_test_setup(without_a_largest_batch_the_backend_chooses, reset),
         cmocka_unit_test_setup(wrong_parameters_are_refused_with_what_is_right, reset),
         cmocka_unit_test_setup(asynchronous_batches_are_handed_over_in_order, reset),
         cmocka_unit_test_setup(a_failing_asynchronous_submit_leaves_nothing_in_flight, reset),
