@@ -12,15 +12,18 @@
 /* Text of a metrics part: escaped to at most twice its size (quotes, newlines), it fits a line. */
 #define METRICS_PART_MAX (PD_LINE_MAX / 2 - 256)
 
+/* A double's own digits, not those of its nearest binary neighbour: 0.1, not 0.10000000000000001. */
+#define JSON_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
+
 /* Takes @object, which may be NULL: any failure while it was built ends here. */
 static struct pd_line *line_of(json_t *object)
 {
     if (!object)
         return NULL;
     struct pd_line *line = NULL;
-    size_t len = json_dumpb(object, NULL, 0, JSON_COMPACT);
+    size_t len = json_dumpb(object, NULL, 0, JSON_FLAGS);
     char *text = len && len < PD_LINE_MAX ? malloc(len + 1) : NULL;
-    if (text && json_dumpb(object, text, len, JSON_COMPACT) == len) {
+    if (text && json_dumpb(object, text, len, JSON_FLAGS) == len) {
         text[len] = '\n';
         line = pd_line_new(text, len + 1);
     }

@@ -103,6 +103,18 @@ static void text_that_is_no_utf8_is_still_told(void **state)
     pd_line_unref(line);
 }
 
+static void numbers_are_as_short_as_people_write_them(void **state)
+{
+    const struct pd_camera_numbers numbers = {.fps = 24.97, .age_s = 0.1 + 0.2, .latency_ms = 41.7, .codec = "h264"};
+    const struct pd_camera_status status = {.camera = "a", .state = "down", .reason = "", .retry_s = 2.2000000001,
+                                            .numbers = &numbers};
+    struct pd_line *line = pd_json_status(&status);
+    assert_non_null(line);
+    assert_non_null(strstr(line->text, "\"retry_s\":2.2,"));
+    assert_non_null(strstr(line->text, "\"fps\":24.97,\"age_s\":0.3,\"latency_ms\":41.7,"));
+    pd_line_unref(line);
+}
+
 static void metrics_are_cut_at_line_ends(void **state)
 {
     size_t size = 200000, len = 0;
@@ -141,6 +153,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(any_bytes_get_an_answer),
         cmocka_unit_test(text_that_is_no_utf8_is_still_told),
+        cmocka_unit_test(numbers_are_as_short_as_people_write_them),
         cmocka_unit_test(metrics_are_cut_at_line_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
