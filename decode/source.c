@@ -90,12 +90,13 @@ static int interrupt(void *user)
     return deadline && pd_now_ns() > deadline ? -ETIMEDOUT : 0;
 }
 
-/* A camera of one picture a second is not dead after 3. */
+/* A camera of one picture a second is not dead after 3. The rate is the camera's own word: a wrong one must not keep a
+ * frozen picture from being noticed for an hour. */
 static double read_timeout(const struct pd_source *s)
 {
     double t = s->config.read_timeout_s > 0 ? s->config.read_timeout_s : READ_TIMEOUT_S;
     double fps = s->reader ? pd_reader_info(s->reader)->fps : 0;
-    return fps > 0 ? PD_MAX(t, 3 / fps) : t;
+    return fps > 0 ? PD_MAX(t, PD_MIN(3 / fps, PICTURE_TIMEOUT_S)) : t;
 }
 
 /* A packet is progress, so that a long wait for the first keyframe is not taken for a dead camera; but not for ever. */
@@ -235,21 +236,25 @@ static bool is_bad_picture(const struct pd_source *s, int r)
     return r < 0 && r != -ECANCELED && r != -ETIMEDOUT && info->pictures && info->frames > 1;
 }
 
-/* Reads until something ends it. PD_READER_E_END, PD_READER_E_CUT or a negative errno. */
+/* Reads until something ends it. PD_READER_E_END (after one frame at least), PD_READER_E_CUT or a negative errno. */
 static int read_all(struct pd_source *s, struct pd_err *err)
 {
+    bool any = false;
     for (;;) {
         struct pd_frame *frame;
         s->picture_deadline_ns = pd_now_ns() + seconds_ns(PD_MAX(PICTURE_TIMEOUT_S, read_timeout(s)));
         arm(s, read_timeout(s));
         int r = pd_reader_next(s->reader, &frame, err);
         disarm(s);
-        if (is_bad_picture(s, r)) {
+        if (is_bad_picture(s, r) && !atomic_load(&s->stop)) {
             pd_log_warn(s->config.name, "%s; the folder's next picture follows", err->text);
             continue;
         }
+        if (r == PD_READER_E_END && !any) /* a loop would go round and round */
+            return pd_err_prefix(err, -EBADMSG, "no picture of the folder can be read, the last one");
         if (r != 0)
             return r;
+        any = true;
         if (!s->up) {
             s->up = true;
             s->failures = 0;

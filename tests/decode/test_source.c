@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/clock.h"
@@ -81,6 +82,28 @@ static void a_missing_file_is_down_and_tried_again(void **state)
     double waited = (double)(r.state_ns[2] - r.state_ns[1]) / (double)PD_NS_PER_S;
     assert_true(waited > 0.75 && waited < 2);
     assert_true(record_destroy(source) < 0.5); /* in the middle of its wait */
+}
+
+static void a_looped_folder_without_a_good_picture_is_down_not_busy(void **state)
+{
+    static const char text[] = "this is no picture";
+    char folder[256], path[300];
+    snprintf(folder, sizeof(folder), "%s", clip_path("bad-pictures"));
+    assert_int_equal(mkdir(folder, 0700), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%d.png", folder, i);
+        clip_save(path, text, sizeof(text) - 1);
+    }
+    struct record r;
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = folder, .loop = true});
+    int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
+    if (!strstr(r.reasons[down], "no picture of the folder can be read"))
+        fail_msg("%s", r.reasons[down]);
+    assert_non_null(strstr(r.reasons[down], "2.png"));
+    assert_true(r.retry_s[down] > 0.5);
+    assert_int_equal(r.frames, 0);
+    assert_true(record_destroy(source) < 0.5);
 }
 
 static void a_file_played_as_a_camera_keeps_its_rate(void **state)
@@ -310,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_file_connects_comes_up_and_ends),
         cmocka_unit_test(a_loop_goes_on_with_new_generations),
         cmocka_unit_test(a_missing_file_is_down_and_tried_again),
+        cmocka_unit_test(a_looped_folder_without_a_good_picture_is_down_not_busy),
         cmocka_unit_test(a_file_played_as_a_camera_keeps_its_rate),
         cmocka_unit_test(max_fps_skips_and_counts),
         cmocka_unit_test(a_refused_connection_is_down_at_once),
