@@ -423,10 +423,8 @@ static void compare_file(const char *path, int w, int h)
 {
     struct pd_net *net;
     struct pd_err err = {""};
-    if (access(path, R_OK) != 0) {
-        print_message("# skipped: %s is not here\n", path); /* cmocka 1.1.5 tells a skip() as a failure in TAP */
-        return;
-    }
+    if (access(path, R_OK) != 0)
+        SKIP("%s is not here", path);
     if (pd_net_load(path, &net, &err) < 0)
         fail_msg("%s", err.text);
     compare(net, 2, w, h);
