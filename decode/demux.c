@@ -17,6 +17,9 @@
 /* Formats that take plain text, or anything at all, for a video. */
 static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf", "ansi", "lavfi"};
 
+/* A century: further from its start no stream is. */
+#define STREAM_US_MAX (INT64_C(100) * 365 * 86400 * 1000000)
+
 static int cancelled(const struct pd_demux *d, struct pd_err *err, const char *phase)
 {
     if (d->interrupt.code == -ETIMEDOUT)
@@ -192,7 +195,7 @@ double pd_demux_fps(const struct pd_demux *d)
 {
     AVRational rate = av_guess_frame_rate(d->fmt, d->stream, NULL);
     double fps = rate.num > 0 && rate.den > 0 ? av_q2d(rate) : 0;
-    return fps > 1000 ? 0 : fps; /* 90000 is a clock, not a rate */
+    return fps > 1000 || fps < 1e-3 ? 0 : fps; /* 90000 is a clock, and a frame in an hour no rate either */
 }
 
 int64_t pd_demux_frames(const struct pd_demux *d)
@@ -207,13 +210,22 @@ int64_t pd_demux_frames(const struct pd_demux *d)
     return d->fmt->duration > 0 && fps > 0 ? (int64_t)((double)d->fmt->duration / AV_TIME_BASE * fps + 0.5) : 0;
 }
 
+int64_t pd_demux_us(const struct pd_demux *d, int64_t ts, int64_t start)
+{
+    int64_t ticks;
+    if (ts == AV_NOPTS_VALUE || __builtin_sub_overflow(ts, start, &ticks))
+        return PD_PTS_NONE;
+    int64_t us = av_rescale_q(ticks, d->stream->time_base, AV_TIME_BASE_Q);
+    return us >= -STREAM_US_MAX && us <= STREAM_US_MAX ? us : PD_PTS_NONE;
+}
+
 /* Where in the stream we are, for people. */
 static double seconds_read(const struct pd_demux *d)
 {
     if (d->end_pts == AV_NOPTS_VALUE)
         return 0;
     int64_t start = d->stream->start_time == AV_NOPTS_VALUE ? 0 : d->stream->start_time;
-    return (double)(d->end_pts - start) * av_q2d(d->stream->time_base);
+    return ((double)d->end_pts - (double)start) * av_q2d(d->stream->time_base);
 }
 
 /* A clip is cut when its own header promised more. Half a second and a few frames are left for headers that round. */
@@ -250,7 +262,9 @@ static void note_packet(struct pd_demux *d)
     d->packets++;
     d->damaged_end = p->flags & AV_PKT_FLAG_CORRUPT;
     if (p->pts != AV_NOPTS_VALUE) {
-        int64_t end = p->pts + (p->duration > 0 ? p->duration : 0);
+        int64_t end;
+        if (p->duration <= 0 || __builtin_add_overflow(p->pts, p->duration, &end))
+            end = p->pts;
         d->end_pts = d->end_pts == AV_NOPTS_VALUE ? end : PD_MAX(d->end_pts, end);
     }
 }

@@ -26,8 +26,9 @@ static int64_t interval_us(const struct pd_pace *pace)
 void pd_pace_restart(struct pd_pace *pace)
 {
     /* The next round's time 0 comes one interval after this round's last frame. */
-    if (pace->origin_ns)
-        pace->origin_ns += (pace->last_us + interval_us(pace)) * 1000;
+    if (pace->origin_ns && __builtin_add_overflow(pace->origin_ns, (pace->last_us + interval_us(pace)) * 1000,
+                                                  &pace->origin_ns))
+        pace->origin_ns = 0;
     pace->any = false;
     pace->count = 0;
 }
@@ -73,8 +74,11 @@ int64_t pd_pace_due_ns(struct pd_pace *pace, const struct pd_frame *frame, int64
     int64_t us = pace->last_us;
     if (!pace->origin_ns)
         pace->origin_ns = now_ns - us * 1000;
-    int64_t due = pace->origin_ns + us * 1000;
-    if (now_ns - due > LATE_NS) {
+    int64_t due;
+    if (__builtin_add_overflow(pace->origin_ns, us * 1000, &due))
+        due = INT64_MAX;
+    /* A clock that jumps ahead must not keep the camera asleep until it gets there. */
+    if (now_ns - due > LATE_NS || due - now_ns > (JUMP_US + 2 * interval_us(pace)) * 1000) {
         pace->origin_ns = now_ns - us * 1000;
         return 0;
     }

@@ -58,9 +58,9 @@ static struct pd_arrival stamp(const AVPacket *packet)
 static void note_key(struct stream *s, const AVPacket *packet)
 {
     int64_t ts = packet->dts != AV_NOPTS_VALUE ? packet->dts : packet->pts;
-    if (!(packet->flags & AV_PKT_FLAG_KEY) || ts == AV_NOPTS_VALUE)
+    int64_t us = pd_demux_us(&s->demux, ts, 0);
+    if (!(packet->flags & AV_PKT_FLAG_KEY) || us == PD_PTS_NONE)
         return;
-    int64_t us = av_rescale_q(ts, s->demux.stream->time_base, AV_TIME_BASE_Q);
     s->base.key_interval_us = s->last_key_us && us > s->last_key_us ? us - s->last_key_us : 0;
     s->last_key_us = us;
 }
@@ -105,12 +105,10 @@ static void set_times(const struct stream *s, const AVFrame *av, const struct pd
     const struct pd_reader_info *info = &s->base.info;
     const AVStream *st = s->demux.stream;
     f->arrived_ns = arrival->arrived_ns;
-    if (av->best_effort_timestamp != AV_NOPTS_VALUE) {
-        int64_t start = info->live || st->start_time == AV_NOPTS_VALUE ? 0 : st->start_time;
-        f->pts_us = av_rescale_q(av->best_effort_timestamp - start, st->time_base, AV_TIME_BASE_Q);
-    } else if (!info->live && info->fps > 0) {
+    int64_t start = info->live || st->start_time == AV_NOPTS_VALUE ? 0 : st->start_time;
+    f->pts_us = pd_demux_us(&s->demux, av->best_effort_timestamp, start);
+    if (f->pts_us == PD_PTS_NONE && !info->live && info->fps > 0)
         f->pts_us = (int64_t)((double)s->read * 1e6 / info->fps); /* a raw stream: the nominal rate is its clock */
-    }
     if (info->live) {
         f->captured_us = arrival->wall_us;
         f->time_source = arrival->ntp ? PD_TIME_NTP : PD_TIME_ARRIVAL;

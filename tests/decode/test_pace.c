@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <libavformat/avformat.h>
+
 #include "core/util.h"
 #include "decode/backoff.h"
+#include "decode/demux.h"
 #include "decode/pace.h"
 
 #define MS PD_NS_PER_MS
@@ -122,6 +125,36 @@ static void a_file_played_in_real_time_does_not_drift(void **state)
     assert_in_range(end, 109900 * MS, 110100 * MS);
 }
 
+static void a_clock_that_jumps_ahead_does_not_put_a_played_file_to_sleep(void **state)
+{
+    static const int64_t times[] = {0, 40000, INT64_C(3000000000000000), INT64_C(-3000000000000000), 80000};
+    struct pd_pace pace = {0};
+    pd_pace_init(&pace, true, 0, 25);
+    int64_t now = 1000 * PD_NS_PER_S;
+    for (int round = 0; round < 4; round++) {
+        for (size_t i = 0; i < PD_ARRAY_SIZE(times); i++) {
+            struct pd_frame f = {.time_source = PD_TIME_FILE, .pts_us = times[(i + (size_t)round) % 5]};
+            assert_true(pd_pace_keep(&pace, &f));
+            int64_t due = pd_pace_due_ns(&pace, &f, now);
+            assert_true(due == 0 || due - now <= 11 * PD_NS_PER_S);
+        }
+        pd_pace_restart(&pace);
+    }
+}
+
+static void times_of_a_lying_stream_are_no_times(void **state)
+{
+    struct AVStream stream = {.time_base = {1, 90000}};
+    const struct pd_demux d = {.stream = &stream};
+    assert_int_equal(pd_demux_us(&d, 90000, 45000), 500000);
+    assert_int_equal(pd_demux_us(&d, AV_NOPTS_VALUE, 0), PD_PTS_NONE);
+    assert_int_equal(pd_demux_us(&d, INT64_MAX, -1), PD_PTS_NONE);
+    assert_int_equal(pd_demux_us(&d, INT64_MAX, 0), PD_PTS_NONE);
+    stream.time_base = (AVRational){INT32_MAX, 1};
+    assert_int_equal(pd_demux_us(&d, INT64_MIN + 1, 0), PD_PTS_NONE);
+    assert_int_equal(pd_demux_us(&d, 1, 0), INT64_C(2147483647000000));
+}
+
 static void loops_go_on_in_the_same_rhythm(void **state)
 {
     struct pd_pace pace = {0};
@@ -157,6 +190,8 @@ int main(void)
         cmocka_unit_test(only_what_max_fps_needs_is_decoded),
         cmocka_unit_test(a_jump_of_the_stream_clock_stops_nothing),
         cmocka_unit_test(a_file_played_in_real_time_does_not_drift),
+        cmocka_unit_test(a_clock_that_jumps_ahead_does_not_put_a_played_file_to_sleep),
+        cmocka_unit_test(times_of_a_lying_stream_are_no_times),
         cmocka_unit_test(loops_go_on_in_the_same_rhythm),
         cmocka_unit_test(the_rate_is_that_of_the_last_seconds),
     };
