@@ -53,7 +53,7 @@ static const uint8_t body25_mirror[] = {0,  1,  5,  6,  7,  2,  3,  4,  8,  12, 
 /* ---- MPI-15: no face; the chest joins neck and hips ---- */
 
 static const char *const mpi15_keypoints[] = {
-    "head",       "neck",      "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "head", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "right_hip",  "right_knee", "right_ankle",   "left_hip",    "left_knee",   "left_ankle",    "chest",
 };
 

@@ -3,7 +3,8 @@
 
 #include "core/util.h"
 
-/* Bucket 0 ends at 1.024 us (2^10 ns); then PD_HISTOGRAM_SUB equal parts of every power of two, up to 2^37 ns = 137 s. */
+/* Bucket 0 ends at 1.024 us (2^10 ns); then PD_HISTOGRAM_SUB equal parts of every power of two, up to 2^37 ns = 137 s.
+ * */
 #define FIRST_BIT 10
 
 static int bucket_of(int64_t ns)

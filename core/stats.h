@@ -2,13 +2,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Counters and latency histograms of the pipeline: written by every stage on its own thread, read by whoever reports.
- * Lock-free: each field is its own atomic with relaxed order, so a snapshot taken while others write may be a few events
- * apart between fields, never torn within one. A zeroed struct is ready to use.
+ * Lock-free: each field is its own atomic with relaxed order, so a snapshot taken while others write may be a few
+ * events apart between fields, never torn within one. A zeroed struct is ready to use.
  */
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Buckets grow by an eighth of a power of two (at most 12.5 % wide) from 1 us to 137 s; both ends take what is beyond. */
+/* Buckets grow by an eighth of a power of two (at most 12.5 % wide) from 1 us to 137 s; both ends take what is beyond.
+ * */
 #define PD_HISTOGRAM_SUB 8
 #define PD_HISTOGRAM_BUCKETS (27 * PD_HISTOGRAM_SUB + 1)
 

@@ -82,7 +82,8 @@ static void put_drawing(const struct pd_bench *b, FILE *f)
     for (int i = 0; i < b->n_batches; i++)
         most_ms = PD_MAX(most_ms, b->batch[i].ms);
     fprintf(f, "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' font-family='sans-serif' font-size='13'>\n"
-            "<rect width='100%%' height='100%%' fill='white'/>\n<text x='%d' y='26' font-size='16'>", WIDTH, HEIGHT, LEFT);
+            "<rect width='100%%' height='100%%' fill='white'/>\n<text x='%d' y='26' font-size='16'>",
+            WIDTH, HEIGHT, LEFT);
     put_text(f, b->net->meta.name);
     fprintf(f, " at %dx%d: %.1f frames/s at best</text>\n<text x='%d' y='46' fill='#555'>", b->width, b->height,
             pd_bench_best_fps(b), LEFT);

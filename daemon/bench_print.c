@@ -77,7 +77,8 @@ void pd_bench_print(const struct pd_bench *b, FILE *out)
 {
     fprintf(out, "network   %s, %dx%d, %.2f GFLOP a frame, %zu parameters\n", b->net->meta.name, b->width, b->height,
             b->gflop, pd_net_parameters(b->net));
-    fprintf(out, "engine    %s, %s%s%s, %s, %zu MiB\n", b->caps->name, b->caps->version, b->caps->version[0] ? ", " : "",
+    fprintf(out, "engine    %s, %s%s%s, %s, %zu MiB\n", b->caps->name, b->caps->version,
+            b->caps->version[0] ? ", " : "",
             b->caps->device, pd_precision_name(b->caps->precision), b->caps->memory_bytes >> 20);
     if (b->n_layers) {
         print_layers(b, out);
@@ -105,12 +106,12 @@ static json_t *layers_json(const struct pd_bench *b)
         const struct pd_layer_time *t = &b->layers[i];
         const struct pd_layer *l = &b->net->layers[t->layer];
         struct pd_shape in = b->shapes[l->in[0]], out = b->shapes[l->out];
-        json_array_append_new(list, json_pack("{s:i,s:s,s:s,s:i,s:[iii],s:[iii],s:[ii],s:i,s:i,s:i,s:f,s:f,s:s}", "layer",
-                                              t->layer, "name", l->name, "kind", pd_layer_kind_name(l->kind), "stage",
-                                              l->stage, "in", in.c, in.h, in.w, "out", out.c, out.h, out.w, "kernel",
-                                              l->kh, l->kw, "stride", l->stride_y, "dilation", l->dilation_y, "groups",
-                                              l->groups, "gflop", pd_bench_layer_gflop(b, i), "ms", t->ms, "algorithm",
-                                              t->algorithm));
+        json_array_append_new(list,
+                              json_pack("{s:i,s:s,s:s,s:i,s:[iii],s:[iii],s:[ii],s:i,s:i,s:i,s:f,s:f,s:s}", "layer",
+                                        t->layer, "name", l->name, "kind", pd_layer_kind_name(l->kind), "stage",
+                                        l->stage, "in", in.c, in.h, in.w, "out", out.c, out.h, out.w, "kernel", l->kh,
+                                        l->kw, "stride", l->stride_y, "dilation", l->dilation_y, "groups", l->groups,
+                                        "gflop", pd_bench_layer_gflop(b, i), "ms", t->ms, "algorithm", t->algorithm));
     }
     return list;
 }

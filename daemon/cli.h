@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the offline commands (detect, bench) share: options that choose network and engine, values checked with one clear
- * line, and opening both. Main thread.
+ * What the offline commands (detect, bench) share: options that choose network and engine, values checked with one
+ * clear line, and opening both. Main thread.
  *
  *     static const struct option options[] = {PD_CLI_OPTIONS, {"draw", required_argument, NULL, 'd'}, {0}};
  *     struct pd_cli cli = pd_cli_defaults("detect");
@@ -42,9 +42,9 @@ enum {
 #define PD_CLI_SHORT ":h"
 #define PD_CLI_OPTIONS                                                                                                 \
     {"network", required_argument, NULL, PD_CLI_NETWORK}, {"engine", required_argument, NULL, PD_CLI_ENGINE},          \
-        {"precision", required_argument, NULL, PD_CLI_PRECISION}, {"threads", required_argument, NULL, PD_CLI_THREADS}, \
-        {"width", required_argument, NULL, PD_CLI_WIDTH}, {"height", required_argument, NULL, PD_CLI_HEIGHT},          \
-        {"batch", required_argument, NULL, PD_CLI_BATCH},                                                              \
+        {"precision", required_argument, NULL, PD_CLI_PRECISION},                                                      \
+        {"threads", required_argument, NULL, PD_CLI_THREADS}, {"width", required_argument, NULL, PD_CLI_WIDTH},        \
+        {"height", required_argument, NULL, PD_CLI_HEIGHT}, {"batch", required_argument, NULL, PD_CLI_BATCH},          \
     {                                                                                                                  \
         "help", no_argument, NULL, 'h'                                                                                 \
     }
@@ -72,7 +72,8 @@ int pd_cli_load(const struct pd_cli *cli, bool any, struct pd_net **ret_net, str
 /* @size rounded up to a multiple of the network's stride, at least one stride. */
 int pd_cli_round(const struct pd_net *net, int size);
 
-/* Open the chosen engine for inputs of @width x @height (multiples of the stride), @batch frames, @in_flight batches. */
+/* Open the chosen engine for inputs of @width x @height (multiples of the stride), @batch frames, @in_flight batches.
+ * */
 int pd_cli_open(const struct pd_cli *cli, const struct pd_net *net, int width, int height, int batch, int in_flight,
                 struct pd_engine **ret_engine, struct pd_err *err);
 

@@ -29,19 +29,20 @@ struct settings {
 
 static void help(void)
 {
-    printf("usage: posed bench [OPTION...]\n\n"
-           "Measures the network on this machine: time of every layer and stage, time and frames a second of batches of\n"
-           "1, 2, 4, 8, 16, 24 and 32 frames, and one camera's way from picture to people.\n\n"
-           "  --json              figures as JSON\n"
-           "  --plot OUT.svg      draw time against batch size\n"
-           "  --price X           price of an hour of this machine: says what a camera-hour costs\n"
-           "  --seconds X         how long each measurement goes on, at least (default: 1)\n"
-           "  --no-layers         leave out the layers\n"
-           "  --cpu-time          batches in processor time of all threads, which a busy machine disturbs less\n"
-           "%s\n"
-           "Here --batch is the largest batch (default: 32), and the input is %dx%d unless given.\n\n"
-           "Example: posed bench --batch 8 --plot batches.svg\n",
-           pd_cli_options_help, DEFAULT_WIDTH, DEFAULT_HEIGHT);
+    printf(
+        "usage: posed bench [OPTION...]\n\n"
+        "Measures the network on this machine: time of every layer and stage, time and frames a second of batches of\n"
+        "1, 2, 4, 8, 16, 24 and 32 frames, and one camera's way from picture to people.\n\n"
+        "  --json              figures as JSON\n"
+        "  --plot OUT.svg      draw time against batch size\n"
+        "  --price X           price of an hour of this machine: says what a camera-hour costs\n"
+        "  --seconds X         how long each measurement goes on, at least (default: 1)\n"
+        "  --no-layers         leave out the layers\n"
+        "  --cpu-time          batches in processor time of all threads, which a busy machine disturbs less\n"
+        "%s\n"
+        "Here --batch is the largest batch (default: 32), and the input is %dx%d unless given.\n\n"
+        "Example: posed bench --batch 8 --plot batches.svg\n",
+        pd_cli_options_help, DEFAULT_WIDTH, DEFAULT_HEIGHT);
 }
 
 static int own_option(struct settings *s, int opt, const char *arg, struct pd_err *err)

@@ -50,7 +50,8 @@ int pd_detect_pipe_push(struct pd_detect_pipe *pipe, const struct pd_detect_item
 /* Run what has been pushed and emit it all. */
 int pd_detect_pipe_flush(struct pd_detect_pipe *pipe, struct pd_err *err);
 
-/* The network's input for a picture of @w x @h: the options' height, the width that follows; multiples of the stride. */
+/* The network's input for a picture of @w x @h: the options' height, the width that follows; multiples of the stride.
+ * */
 void pd_detect_size(const struct pd_detect_options *options, const struct pd_net *net, bool picture, int w, int h,
                     int *ret_width, int *ret_height);
 

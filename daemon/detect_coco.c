@@ -50,8 +50,9 @@ int pd_coco_ids_load(const char *path, struct pd_coco_ids **ret_ids, struct pd_e
     if (rc) {
         json_decref(by_name);
         free(ids);
-        return rc == -ENOMEM ? pd_err_set(err, rc, "out of memory")
-                             : pd_err_set(err, rc, "%s: not COCO annotations: no \"images\" with file_name and id", path);
+        return rc == -ENOMEM
+                   ? pd_err_set(err, rc, "out of memory")
+                   : pd_err_set(err, rc, "%s: not COCO annotations: no \"images\" with file_name and id", path);
     }
     ids->by_name = by_name;
     *ret_ids = ids;

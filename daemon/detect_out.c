@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * jsonl: one pose line of the wire a frame. openpose: a file a frame, field names of OpenPose's --write_json, version 1.3.
- * coco: one array of COCO keypoint results.
+ * jsonl: one pose line of the wire a frame. openpose: a file a frame, field names of OpenPose's --write_json, version
+ * 1.3. coco: one array of COCO keypoint results.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -141,8 +141,9 @@ static int write_openpose(struct pd_detect_out *out, const struct pd_detect_item
     char stem[200], path[4096];
     pd_detect_stem(item->name, stem, sizeof(stem));
     uint64_t number = item->frame->seq ? item->frame->seq - 1 : 0; /* OpenPose counts from 0 */
-    int n = item->picture ? snprintf(path, sizeof(path), "%s/%s_keypoints.json", out->path, stem)
-                          : snprintf(path, sizeof(path), "%s/%s_%012" PRIu64 "_keypoints.json", out->path, stem, number);
+    int n = item->picture
+                ? snprintf(path, sizeof(path), "%s/%s_keypoints.json", out->path, stem)
+                : snprintf(path, sizeof(path), "%s/%s_%012" PRIu64 "_keypoints.json", out->path, stem, number);
     if (n < 0 || (size_t)n >= sizeof(path))
         return pd_err_set(err, -ENAMETOOLONG, "%s: name too long", out->path);
     json_t *list = json_array();

@@ -12,5 +12,6 @@
 void pd_notify(const char *fmt, ...) PD_PRINTF(1, 2);
 /* How often WATCHDOG=1 has to come, 0: nobody waits for it. */
 int64_t pd_notify_watchdog_ns(void);
-/* A listening socket that came with the start (socket activation), -1: none; -EINVAL: more than one, or of a wrong kind. */
+/* A listening socket that came with the start (socket activation), -1: none; -EINVAL: more than one, or of a wrong
+ * kind. */
 int pd_notify_listen_fd(void);

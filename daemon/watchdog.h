@@ -2,8 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whether the pipeline moves: what the service manager's watchdog is fed by. Progress is a frame that came out, as a
- * line or as a failure. A frame that a newer one replaced in the queue is none: that is all that still happens to a live
- * camera's frames when the engine hangs.
+ * line or as a failure. A frame that a newer one replaced in the queue is none: that is all that still happens to a
+ * live camera's frames when the engine hangs.
  *
  * Pure data, no clock of its own. One thread.
  */

@@ -81,8 +81,8 @@ static float unit(float v)
 }
 
 /* @p's keypoints and score from what @m holds. The score is how much of the person is certain, the mean of its peaks
- * and limbs, times how well a person of this size can be placed: a keypoint's error is a share of a map sample, whatever
- * the size, so a small person's keypoints are off by more of that person. */
+ * and limbs, times how well a person of this size can be placed: a keypoint's error is a share of a map sample,
+ * whatever the size, so a small person's keypoints are off by more of that person. */
 static void finish_person(const struct pd_post *post, const struct pd_candidates *cand, const struct pd_making *m,
                           struct pd_person *p)
 {

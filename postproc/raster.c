@@ -69,8 +69,8 @@ void pd_raster_capsule(const struct pd_canvas *canvas, float ax, float ay, float
 {
     if (!isfinite(ax) || !isfinite(ay) || !isfinite(bx) || !isfinite(by) || !(radius > 0.0f))
         return;
-    /* Cut the segment to what can be seen, so that far ends cost nothing; absurd ones are brought to where doubles still
-     * tell pixels apart. */
+    /* Cut the segment to what can be seen, so that far ends cost nothing; absurd ones are brought to where doubles
+     * still tell pixels apart. */
     ax = PD_CLAMP(ax, -FAR, FAR);
     ay = PD_CLAMP(ay, -FAR, FAR);
     bx = PD_CLAMP(bx, -FAR, FAR);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every known person is predicted to the new frame's time at constant velocity and compared with every detected one by a
- * measure like COCO's object keypoint similarity; the assignment that is best as a whole decides (Hungarian method), so
- * that two people who cross do not swap because one pair happened to be looked at first.
+ * Every known person is predicted to the new frame's time at constant velocity and compared with every detected one by
+ * a measure like COCO's object keypoint similarity; the assignment that is best as a whole decides (Hungarian method),
+ * so that two people who cross do not swap because one pair happened to be looked at first.
  */
 #include "postproc/track.h"
 
@@ -101,8 +101,8 @@ static double likeness(const struct track *t, const struct pd_person *p, int n_k
     return shared == 0 ? 0.0 : sum / shared * fmin(1.0, (double)shared / SHARED_SURE);
 }
 
-/* What giving track @column (from 1) to person @row (from 1) costs. Past the tracks every person has a column of its own
- * that means "new", so that an unlikely match is never forced. */
+/* What giving track @column (from 1) to person @row (from 1) costs. Past the tracks every person has a column of its
+ * own that means "new", so that an unlikely match is never forced. */
 static double cost(const struct pd_tracker *tr, int row, int column)
 {
     return column <= tr->n ? 1.0 - tr->likeness[row - 1][column - 1] : 1.0 - MIN_SIMILARITY;

@@ -73,8 +73,8 @@ struct pd_engine;
  * warning, `null` never). @net must outlive it. */
 int pd_engine_open(const char *name, const struct pd_net *net, const struct pd_engine_params *params,
                    struct pd_engine **ret_engine, struct pd_err *err);
-/* Waits for submitted batches (their done() runs; those not begun yet come back with -ECANCELED, so drain first if their
- * results matter), then frees everything. Not from within done(). NULL is fine. */
+/* Waits for submitted batches (their done() runs; those not begun yet come back with -ECANCELED, so drain first if
+ * their results matter), then frees everything. Not from within done(). NULL is fine. */
 void pd_engine_close(struct pd_engine *engine);
 const struct pd_engine_caps *pd_engine_caps(const struct pd_engine *engine);
 

@@ -3,9 +3,9 @@
  * The CPU engine on oneDNN: plans by input size, and how a batch is spread over the threads.
  *
  * A batch goes through the network frame by frame: a plan for n frames saves nothing, because one frame of a pose
- * network is enough work for all cores in every layer, and needs n times the activations in cache. With at least as many
- * frames as threads, every thread takes whole frames of its own instead, which spares them waiting for each other at
- * the end of each layer.
+ * network is enough work for all cores in every layer, and needs n times the activations in cache. With at least as
+ * many frames as threads, every thread takes whole frames of its own instead, which spares them waiting for each other
+ * at the end of each layer.
  *
  * All entries run on the wrapper's worker thread, so that the OpenMP team is always the same one.
  */
@@ -147,8 +147,9 @@ static int pick_type(enum pd_precision precision, dnnl_data_type_t *ret_type, st
         return 0;
     case PD_PRECISION_BF16:
         if (!pd_dnn_has_bf16())
-            return pd_err_set(err, -ENOTSUP, "precision bf16 needs a processor with AVX512_BF16 and this one has %s; use "
-                              "fp32", pd_dnn_isa());
+            return pd_err_set(err, -ENOTSUP,
+                              "precision bf16 needs a processor with AVX512_BF16 and this one has %s; use fp32",
+                              pd_dnn_isa());
         *ret_type = dnnl_bf16;
         return 0;
     default:

@@ -3,7 +3,8 @@
  *
  * The oneDNN functions that the engine uses, in its own words: descriptors in, a primitive with what it chose out. The
  * library's 2.x and 3.x interfaces differ in just this (descriptor structs against opaque descriptors), so a port
- * touches this pair of files alone. One thread at a time, except pd_dnn_execute: any number, each with its own arguments.
+ * touches this pair of files alone. One thread at a time, except pd_dnn_execute: any number, each with its own
+ * arguments.
  */
 #include <oneapi/dnnl/dnnl.h>
 

@@ -8,8 +8,8 @@
  * Layout. Activations are blocked: blocks of 8 or 16 channels, all samples of a block together. A plan holds one frame
  * (n = 1), so any run of whole blocks is contiguous, and a concat is nothing but its inputs written side by side. That
  * needs every tensor to be a whole number of blocks, so we pad them ourselves: logical channel k of a tensor is its
- * physical channel phys[k], physical channels that no logical one uses hold finite values that nobody reads, and weights
- * are spread out accordingly, with zeros.
+ * physical channel phys[k], physical channels that no logical one uses hold finite values that nobody reads, and
+ * weights are spread out accordingly, with zeros.
  */
 #include "core/engine/onednn_api.h"
 

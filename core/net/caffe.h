@@ -9,8 +9,8 @@
  *   caffe_write.c   walks the layers that the outputs need and hands each to the function of its type
  *   caffe_conv.c    layers with windows, as ONNX nodes; caffe_plain.c: all others
  *
- * Layers are in execution order in the file: a layer reads what an earlier one wrote last under that name, so there are no
- * cycles, only inputs that nothing has made yet.
+ * Layers are in execution order in the file: a layer reads what an earlier one wrote last under that name, so there
+ * are no cycles, only inputs that nothing has made yet.
  */
 #include "core/err.h"
 #include "core/net/arena.h"
@@ -85,8 +85,8 @@ struct pd_caffe_outputs {
 /* Parse, resolve and find the outputs. Takes over @data. @ret_caffe is to be finished whatever is returned. */
 int pd_caffe_read(void *data, size_t size, const char *file, const struct pd_caffe_outputs *told,
                   struct pd_caffe *ret_caffe, struct pd_err *err);
-/* Hand the graph to @w: input, nodes, weights, outputs, no metadata. Weights are released as they are written, so that a
- * large network is not held twice. */
+/* Hand the graph to @w: input, nodes, weights, outputs, no metadata. Weights are released as they are written, so that
+ * a large network is not held twice. */
 int pd_caffe_write(struct pd_caffe *c, struct pd_onnx_writer *w);
 void pd_caffe_finish(struct pd_caffe *c);
 

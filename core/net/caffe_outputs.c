@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which values of a Caffe network are its outputs: those that the caller named, else what nothing reads. OpenPose's files
- * end in a concat of confidence maps and part affinity fields, in that order, or, as snapshots, in the two apart.
+ * Which values of a Caffe network are its outputs: those that the caller named, else what nothing reads. OpenPose's
+ * files end in a concat of confidence maps and part affinity fields, in that order, or, as snapshots, in the two apart.
  */
 #include <errno.h>
 #include <stdio.h>

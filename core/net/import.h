@@ -1,8 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The one door for networks from elsewhere: Caffe's files, and ONNX files that other programs exported, become ONNX files
- * with our metadata (meta.h). What the file does not say and the caller does not tell is left at the value that
+ * The one door for networks from elsewhere: Caffe's files, and ONNX files that other programs exported, become ONNX
+ * files with our metadata (meta.h). What the file does not say and the caller does not tell is left at the value that
  * meta.h gives for it; OpenPose's own networks are known by the names of their layers.
  */
 #include "core/err.h"

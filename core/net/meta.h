@@ -15,8 +15,9 @@
  *   posed.non_commercial  "true" or "false"
  *   posed.source_sha256   of the file that an import read
  *
- * A file that says nothing is taken for a network that wants BGR as it is, 0..255, with its skeleton told by the number of
- * its channels (19 + 38 COCO-18, 26 + 52 BODY_25, 16 + 28 MPI-15) and its PAF channels in the order of that skeleton.
+ * A file that says nothing is taken for a network that wants BGR as it is, 0..255, with its skeleton told by the
+ * number of its channels (19 + 38 COCO-18, 26 + 52 BODY_25, 16 + 28 MPI-15) and its PAF channels in the order of that
+ * skeleton.
  */
 #include "core/net/onnx.h"
 

@@ -362,7 +362,8 @@ static void pixels_land_where_the_formula_says(void **state)
         for (int x = 0; x < lb.in_w; x++) {
             float sx, sy;
             pd_letterbox_to_source(&lb, (float)x, 0.0f, &sx, &sy);
-            /* Away from edges, where the filter is cut. A triangle of fractional width is off by up to 0.1 of a sample. */
+            /* Away from edges, where the filter is cut. A triangle of fractional width is off by up to 0.1 of a sample.
+             */
             if (sx > 6.0f && sx < 193.0f)
                 assert_true(fabsf(dst[x] - sx) < 0.1f);
         }

@@ -516,7 +516,8 @@ static void *stress_take(void *arg)
 
 static void every_frame_is_accounted_for_under_load(void **state)
 {
-    stress.q = pd_queue_create(&(struct pd_queue_params){.max_batch = 4, .batch_wait_ns = 20000, .on_drop = stress_drop});
+    stress.q =
+        pd_queue_create(&(struct pd_queue_params){.max_batch = 4, .batch_wait_ns = 20000, .on_drop = stress_drop});
     assert_non_null(stress.q);
     stress.dropped = 0;
     pthread_t pusher[STRESS_CAMERAS], taker;

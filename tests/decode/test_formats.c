@@ -98,7 +98,7 @@ static void every_pixel_format_keeps_its_colour(void **state)
         {"nv12", PD_PIX_NV12},               {"nv21", PD_PIX_YUV, 1, 1},         {"p010le", PD_PIX_P010},
         {"yuyv422", PD_PIX_YUV, 1, 0},       {"uyvy422", PD_PIX_YUV, 1, 0},
         {"yuv420p10le", PD_PIX_YUV, 1, 1},   {"yuv422p10le", PD_PIX_YUV, 1, 0},  {"yuv444p12le", PD_PIX_YUV, 0, 0},
-        {"yuv420p16be", PD_PIX_YUV, 1, 1},   
+        {"yuv420p16be", PD_PIX_YUV, 1, 1},
         {"rgb24", PD_PIX_RGB24, 0, 0, PD_RANGE_FULL},
         {"bgr24", PD_PIX_BGR24, 0, 0, PD_RANGE_FULL},
         {"rgba", PD_PIX_RGB24, 0, 0, PD_RANGE_FULL},

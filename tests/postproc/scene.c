@@ -27,10 +27,10 @@ static void joint_place(const char *name, double *x, double *y)
         const char *name;
         double x, y;
     } places[] = {
-        {"head", 0, .01},     {"nose", 0, .07},      {"neck", 0, .18},      {"chest", 0, .32},      {"mid_hip", 0, .50},
-        {"eye", .025, .05},   {"ear", .055, .065},   {"shoulder", .11, .19}, {"elbow", .15, .34},   {"wrist", .17, .48},
-        {"hip", .07, .51},    {"knee", .08, .73},    {"ankle", .085, .94},  {"big_toe", .12, .985}, {"small_toe", .15, .96},
-        {"heel", .07, .98},
+        {"head", 0, .01},     {"nose", 0, .07},       {"neck", 0, .18},        {"chest", 0, .32},
+        {"mid_hip", 0, .50},  {"eye", .025, .05},     {"ear", .055, .065},     {"shoulder", .11, .19},
+        {"elbow", .15, .34},  {"wrist", .17, .48},    {"hip", .07, .51},       {"knee", .08, .73},
+        {"ankle", .085, .94}, {"big_toe", .12, .985}, {"small_toe", .15, .96}, {"heel", .07, .98},
     };
     double side = !strncmp(name, "right_", 6) ? -1 : 1;
     const char *part = !strncmp(name, "right_", 6) ? name + 6 : !strncmp(name, "left_", 5) ? name + 5 : name;
@@ -54,7 +54,8 @@ struct scene *scene_create(const struct pd_skeleton *skeleton, int w, int h)
         n_paf = skeleton->limbs[l].paf_y >= n_paf ? skeleton->limbs[l].paf_y + 1 : n_paf;
     }
     s->skeleton = skeleton;
-    s->maps = (struct pd_maps){.w = w, .h = h, .n_heat = skeleton->n_keypoints + 1, .n_paf = n_paf, .stride = 8, .offset = 3.5f};
+    s->maps = (struct pd_maps){
+        .w = w, .h = h, .n_heat = skeleton->n_keypoints + 1, .n_paf = n_paf, .stride = 8, .offset = 3.5f};
     s->heat = calloc((size_t)(w * h * s->maps.n_heat), sizeof(float));
     s->paf = calloc((size_t)(w * h * n_paf), sizeof(float));
     s->truth = calloc(PD_PEOPLE_MAX, sizeof(*s->truth));

@@ -110,7 +110,8 @@ double slow_line(const struct pd_maps *m, const struct pd_limb *limb, const stru
     if (len / m->stride < 1e-3)
         return -1;
     for (int i = 0; i < n; i++) {
-        double x = (a->x + dx * i / (n - 1) - m->offset) / m->stride, y = (a->y + dy * i / (n - 1) - m->offset) / m->stride;
+        double x = (a->x + dx * i / (n - 1) - m->offset) / m->stride,
+               y = (a->y + dy * i / (n - 1) - m->offset) / m->stride;
         double dot = (field(fx, m, x, y) * dx + field(fy, m, x, y) * dy) / len;
         good += dot >= threshold;
         *margin = fmin(*margin, fabs(dot - threshold));
@@ -125,7 +126,8 @@ int slow_match(const struct pd_maps *m, const struct pd_limb *limb, const struct
                const struct pd_post_params *params, struct pd_connection *ret_connections, double *margin)
 {
     int na = cand->n_peaks[limb->a], nb = cand->n_peaks[limb->b], n = 0;
-    double *score = malloc(sizeof(double) * (size_t)(na * nb + 1)), *rank = malloc(sizeof(double) * (size_t)(na * nb + 1));
+    double *score = malloc(sizeof(double) * (size_t)(na * nb + 1)),
+           *rank = malloc(sizeof(double) * (size_t)(na * nb + 1));
     assert_true(score && rank);
     for (int i = 0; i < na * nb; i++) {
         const struct pd_peak *a = &cand->peaks[limb->a][i / nb], *b = &cand->peaks[limb->b][i % nb];

@@ -13,8 +13,8 @@
 int slow_find_peaks(const struct pd_maps *maps, int keypoint, double threshold, struct pd_peak *ret_peaks);
 
 /* Score of the limb between two peaks, or a negative number when it is none. */
-double slow_line(const struct pd_maps *maps, const struct pd_limb *limb, const struct pd_peak *a, const struct pd_peak *b,
-                 double threshold, double fraction, double *margin);
+double slow_line(const struct pd_maps *maps, const struct pd_limb *limb, const struct pd_peak *a,
+                 const struct pd_peak *b, double threshold, double fraction, double *margin);
 
 int slow_match(const struct pd_maps *maps, const struct pd_limb *limb, const struct pd_candidates *cand,
                const struct pd_post_params *params, struct pd_connection *ret_connections, double *margin);

@@ -69,7 +69,8 @@ static double person_distance(const struct pd_person *a, const struct pd_person 
         if ((p->score > 0) != (q->score > 0))
             return INFINITY;
         if (p->score > 0)
-            most = fmax(most, fabs((double)p->x - q->x) + fabs((double)p->y - q->y) + fabs((double)p->score - q->score));
+            most =
+                fmax(most, fabs((double)p->x - q->x) + fabs((double)p->y - q->y) + fabs((double)p->score - q->score));
     }
     return most;
 }
@@ -102,7 +103,8 @@ static void random_people(struct scene *s, uint64_t *random)
     double missing = scene_uniform(random, 0, 1) < 0.5 ? 0 : 0.25;
     for (int i = 0; i < n; i++) {
         double height = scene_uniform(random, 60, s->maps.h * 8.0);
-        double x = scene_uniform(random, 0, s->maps.w * 8.0), y = scene_uniform(random, -30, s->maps.h * 8.0 - 0.6 * height);
+        double x = scene_uniform(random, 0, s->maps.w * 8.0),
+               y = scene_uniform(random, -30, s->maps.h * 8.0 - 0.6 * height);
         scene_add_person(s, x, y, height, missing, random);
     }
 }
@@ -151,8 +153,8 @@ static void compare_scenes(const char *name, uint64_t seed, int n)
         printf("# %s seed %llu\n", name, (unsigned long long)seed + (unsigned long long)i);
         compare_scene(skeleton, seed + (uint64_t)i, &t);
     }
-    printf("# %s: %d scenes, %d peaks, %d connections, %d people alike; %d too close to call\n", name, t.scenes, t.peaks,
-           t.lines, t.people, t.unclear);
+    printf("# %s: %d scenes, %d peaks, %d connections, %d people alike; %d too close to call\n", name, t.scenes,
+           t.peaks, t.lines, t.people, t.unclear);
     assert_true(t.people > n); /* the scenes are not empty */
     assert_true(t.unclear < n * skeleton->n_limbs / 4);
 }

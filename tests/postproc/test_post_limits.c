@@ -186,7 +186,8 @@ static void peaks_are_found_between_samples(void **state)
     double worst = 0, sum = 0;
     s->n_people = 1;
     for (int i = 0; i < 200; i++) {
-        s->truth[0][0] = (struct pd_keypoint){(float)scene_uniform(&random, 100, 200), (float)scene_uniform(&random, 100, 200), 1};
+        s->truth[0][0] =
+            (struct pd_keypoint){(float)scene_uniform(&random, 100, 200), (float)scene_uniform(&random, 100, 200), 1};
         scene_render(s, 10, 8);
         assert_int_equal(pd_post_find_peaks(post, &s->maps, &params, &cand), 0);
         assert_int_equal(cand.n_peaks[0], 1);
