@@ -188,7 +188,7 @@ static int emit(const struct pd_detect_item *item, struct pd_people *people, voi
 {
     struct detect *d = user;
     int rc = pd_detect_out_write(d->out, item, people, err);
-    if (rc == -ENOENT) { /* a picture without an id: the others have theirs */
+    if (rc == -ENOENT || rc == -EEXIST) { /* a picture without an id, a name that is taken: the others have theirs */
         complain(d, err);
         rc = 0;
     }

@@ -61,6 +61,7 @@ struct pd_detect_out;
 
 int pd_detect_out_open(const struct pd_detect_options *options, const struct pd_skeleton *skeleton,
                        struct pd_detect_out **ret_out, struct pd_err *err);
+/* -ENOENT, -EEXIST: this one has no place in the results; go on with the next. */
 int pd_detect_out_write(struct pd_detect_out *out, const struct pd_detect_item *item, const struct pd_people *people,
                         struct pd_err *err);
 /* Ends the file and frees @out in any case. NULL is fine. */

@@ -20,6 +20,9 @@ struct pd_detect_out {
     FILE *file;
     struct pd_coco_ids *ids;
     bool some; /* coco: an element has been written */
+    json_t *taken;      /* openpose: what each stem of a file name stands for, [input, name] */
+    int video;          /* coco: the input whose frames' numbers are image ids; -1: none yet */
+    int refused_input;  /* the last video that was left out; told once, not for each frame */
     char line[PD_LINE_MAX];
 };
 
@@ -32,7 +35,8 @@ static int open_target(struct pd_detect_out *out, const struct pd_detect_options
             return pd_err_set(err, -EINVAL, "--format openpose writes a file a frame: give a folder with --output DIR");
         if (mkdir(out->path, 0777) && errno != EEXIST)
             return pd_err_set(err, -errno, "%s: %s", out->path, strerror(errno));
-        return 0;
+        out->taken = json_object();
+        return out->taken ? 0 : pd_err_set(err, -ENOMEM, "out of memory");
     }
     if (options->annotations) {
         int rc = pd_coco_ids_load(options->annotations, &out->ids, err);
@@ -61,6 +65,7 @@ int pd_detect_out_open(const struct pd_detect_options *options, const struct pd_
     out->format = options->format;
     out->skeleton = skeleton;
     out->path = options->output;
+    out->video = out->refused_input = -1;
     int rc = open_target(out, options, err);
     if (rc) {
         pd_coco_ids_destroy(out->ids);
@@ -101,6 +106,15 @@ static int write_jsonl(struct pd_detect_out *out, const struct pd_detect_item *i
     return 0;
 }
 
+#define E_TOLD 1 /* left out, which has been told of an earlier frame */
+
+static bool was_refused(struct pd_detect_out *out, const struct pd_detect_item *item)
+{
+    bool told = !item->picture && out->refused_input == item->input;
+    out->refused_input = item->input;
+    return told;
+}
+
 /* ---- OpenPose's JSON ---- */
 
 static double rounded(float v, double steps)
@@ -135,11 +149,36 @@ static json_t *openpose_person(const struct pd_person *person, int n_keypoints)
                      "hand_left_keypoints_3d", "hand_right_keypoints_3d");
 }
 
+/* a.jpg and a.png, or two videos of one name in two folders, come to the same file names: the first has them, the other
+ * is told and left out, so that nothing is overwritten. */
+static int claim_stem(struct pd_detect_out *out, const struct pd_detect_item *item, const char *stem,
+                      struct pd_err *err)
+{
+    char key[208];
+    snprintf(key, sizeof(key), "%s%s", stem, item->picture ? "" : "_"); /* a video's files have a number behind it */
+    const json_t *owner = json_object_get(out->taken, key);
+    if (!owner) { /* names of files need not be UTF-8 */
+        json_t *name = json_stringn_nocheck(item->name, strlen(item->name));
+        if (json_object_set_new_nocheck(out->taken, key, json_pack("[i, o]", item->input, name)))
+            return pd_err_set(err, -ENOMEM, "out of memory");
+        return 0;
+    }
+    if (!item->picture && json_integer_value(json_array_get(owner, 0)) == item->input)
+        return 0;
+    if (was_refused(out, item))
+        return E_TOLD;
+    return pd_err_set(err, -EEXIST, "%s: left out: %s/%s... is that of %s; give it a folder of its own with --output",
+                      item->name, out->path, key, json_string_value(json_array_get(owner, 1)));
+}
+
 static int write_openpose(struct pd_detect_out *out, const struct pd_detect_item *item, const struct pd_people *people,
                           struct pd_err *err)
 {
     char stem[200], path[4096];
     pd_detect_stem(item->name, stem, sizeof(stem));
+    int claim = claim_stem(out, item, stem, err);
+    if (claim)
+        return claim == E_TOLD ? 0 : claim;
     uint64_t number = item->frame->seq ? item->frame->seq - 1 : 0; /* OpenPose counts from 0 */
     int n = item->picture
                 ? snprintf(path, sizeof(path), "%s/%s_keypoints.json", out->path, stem)
@@ -164,6 +203,12 @@ static int write_openpose(struct pd_detect_out *out, const struct pd_detect_item
 static int write_coco(struct pd_detect_out *out, const struct pd_detect_item *item, const struct pd_people *people,
                       struct pd_err *err)
 {
+    if (!item->picture && out->video < 0)
+        out->video = item->input;
+    if (!item->picture && out->video != item->input)
+        return was_refused(out, item) ? 0
+                                      : pd_err_set(err, -EEXIST, "%s: left out: image ids are the numbers of another "
+                                                   "video's frames; give each a run of its own", item->name);
     int64_t id = (int64_t)item->frame->seq; /* frames of a video are its images */
     int rc = item->picture ? pd_coco_ids_find(out->ids, item->name, &id, err) : 0;
     if (rc)
@@ -211,6 +256,7 @@ int pd_detect_out_close(struct pd_detect_out *out, struct pd_err *err)
             rc = write_failed(out->path, err);
     }
     pd_coco_ids_destroy(out->ids);
+    json_decref(out->taken);
     free(out);
     return rc;
 }

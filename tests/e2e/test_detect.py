@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -158,6 +159,26 @@ class Outputs(Scratch):
             self.assertEqual(len(theirs["pose_keypoints_2d"]), 54)
             for a, b in zip(theirs["pose_keypoints_2d"], flat):
                 self.assertAlmostEqual(a, b, delta=0.11)
+
+    def test_what_would_be_overwritten_is_told_and_left_out(self):
+        twins = self.dir / "twins"
+        (twins / "more").mkdir(parents=True)
+        for name in ("clip.mp4", "more/clip.mp4"):
+            shutil.copy(self.clip, twins / name)
+        for name in ("a.png", "b.png"):
+            shutil.copy(self.photo, twins / name)
+        shutil.copy(self.photo, twins / "more" / "a.png")
+        videos = [twins / "clip.mp4", twins / "more" / "clip.mp4"]
+        done = posed(*videos, twins / "a.png", twins / "more" / "a.png", twins / "b.png", "--format", "openpose",
+                     "--output", self.out / "twins", expect=1)
+        told = done.stderr.splitlines()
+        self.assertEqual(len(told), 2, done.stderr)
+        self.assertIn(str(videos[1]), told[0])
+        self.assertIn(str(twins / "more" / "a.png"), told[1])
+        self.assertEqual(len(list((self.out / "twins").iterdir())), FRAMES + 2)
+        done = posed(*videos, "--format", "coco", expect=1)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertEqual(json.loads(done.stdout), json.loads(posed(videos[0], "--format", "coco").stdout))
 
     def test_coco_results(self):
         found = json.loads(posed(self.folder, "--format", "coco").stdout)
