@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int r = pd_config_load(path, check_line, &told, &config);
     FUZZ_CHECK(r == 0 ? config && told.problems == 0 : r == -EINVAL && !config && told.problems > 0);
     if (config) {
-        FUZZ_CHECK(config->batch >= 1 && config->batch <= PD_BATCH_MAX);
+        FUZZ_CHECK(config->batch >= 0 && config->batch <= PD_BATCH_MAX); /* 0: as the engine likes */
         FUZZ_CHECK(config->n_devices >= 0 && config->n_devices <= PD_CONFIG_DEVICES_MAX);
         FUZZ_CHECK(*config->socket == '/' && strlen(config->socket) <= 107);
         for (int i = 0; i < config->n_cameras; i++)
