@@ -54,7 +54,7 @@ struct pd_config {
     char *network;         /* path of the ONNX file */
     enum pd_precision precision;
     int width, height;     /* network input */
-    int batch;             /* 1..PD_BATCH_MAX */
+    int batch;             /* 1..PD_BATCH_MAX, 0: as the engine likes */
     double batch_wait_ms;
     int threads;           /* CPU engine, 0: all cores */
     int post_threads;
