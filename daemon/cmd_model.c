@@ -202,7 +202,8 @@ static int run(int argc, char **argv)
     if (!strcmp(verb, "--help") || !strcmp(verb, "-h"))
         return usage(stdout, PD_EXIT_OK);
     struct pd_err err;
-    pd_err_set(&err, -EINVAL, *verb ? "no '%s'; info, import or random is expected" : "info, import or random is expected", verb);
+    pd_err_set(&err, -EINVAL,
+               *verb ? "no '%s'; info, import or random is expected" : "info, import or random is expected", verb);
     return fail(PD_EXIT_USAGE, &err);
 }
 

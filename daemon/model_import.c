@@ -27,8 +27,8 @@ enum {
 };
 
 const char pd_model_import_help[] =
-    "import reads a .caffemodel (its .prototxt is not needed) or an ONNX file and writes an ONNX file that says what it\n"
-    "is. OpenPose's own networks need no options; OpenPose's weights may not be used commercially.\n"
+    "import reads a .caffemodel (its .prototxt is not needed) or an ONNX file and writes an ONNX file that says what\n"
+    "it is. OpenPose's own networks need no options; OpenPose's weights may not be used commercially.\n"
     "\n"
     "  -o FILE             where to write it (default: the name of FILE, with .onnx)\n"
     "  --heatmaps NAME --pafs NAME\n"
