@@ -32,8 +32,8 @@ void pd_demux_finish(struct pd_demux *demux);
 int pd_demux_read(struct pd_demux *demux, struct pd_err *err);
 int pd_demux_rewind(struct pd_demux *demux, struct pd_err *err);
 
-/* Time @ts of the stream in microseconds after @start (both in its time base), or PD_PTS_NONE when that is no sane time:
- * a file may claim anything, and sums with the result must not overflow. */
+/* Time @ts of the stream in microseconds after @start (both in its time base), or PD_PTS_NONE when that is no sane
+ * time: a file may claim anything, and sums with the result must not overflow. */
 int64_t pd_demux_us(const struct pd_demux *demux, int64_t ts, int64_t start);
 
 bool pd_demux_is_picture(const struct pd_demux *demux); /* a still picture's format */

@@ -202,8 +202,8 @@ static int check_params(const struct pd_net *net, const struct pd_engine_params 
     if (!net || !p)
         return pd_err_set(err, -EINVAL, "an engine needs a network and parameters");
     if (p->max_batch < 0 || p->max_batch > PD_BATCH_MAX)
-        return pd_err_set(err, -EINVAL, "a largest batch of %d is out of range: give 0 (the engine's choice) to %d", p->max_batch,
-                          PD_BATCH_MAX);
+        return pd_err_set(err, -EINVAL, "a largest batch of %d is out of range: give 0 (the engine's choice) to %d",
+                          p->max_batch, PD_BATCH_MAX);
     if (p->in_flight < 0 || p->in_flight > IN_FLIGHT_MAX)
         return pd_err_set(err, -EINVAL, "%d batches in flight are out of range: give 1..%d", p->in_flight,
                           IN_FLIGHT_MAX);

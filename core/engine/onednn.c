@@ -331,9 +331,9 @@ static int onednn_profile(void *self, int n, int width, int height, int repeats,
     return r < 0 ? r : layer_times(s->wide, step_ns, (double)n / repeats, times);
 }
 
-/* All threads on one frame give its line soonest, and few threads lose nothing by it: on two, batches of 2, 4 and 8 took
- * 8 to 10 % more processor time a frame with the bundled network. Many threads find too little to do in one frame's
- * layers: then it is a frame a thread. */
+/* All threads on one frame give its line soonest, and few threads lose nothing by it: on two, batches of 2, 4 and 8
+ * took 8 to 10 % more processor time a frame with the bundled network. Many threads find too little to do in one
+ * frame's layers: then it is a frame a thread. */
 #define THREADS_FOR_ONE_FRAME 4
 static int onednn_best_batch(const struct pd_engine_params *params)
 {

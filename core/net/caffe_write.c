@@ -93,7 +93,8 @@ static int check_blob(struct pd_caffe *c, int k, int n_dims, const int64_t *dims
 {
     size_t n = 1;
     if (k >= c->layer->n_blobs)
-        return pd_caffe_fail(c, c->layer, -EINVAL, "has %d blobs of weights; %d are expected", c->layer->n_blobs, k + 1);
+        return pd_caffe_fail(c, c->layer, -EINVAL, "has %d blobs of weights; %d are expected", c->layer->n_blobs,
+                             k + 1);
     for (int i = 0; i < n_dims; i++)
         if (dims[i] < 1 || pd_mul_overflows(n, (size_t)dims[i], &n))
             return pd_caffe_fail(c, c->layer, -EINVAL, "its sizes are out of bounds");
