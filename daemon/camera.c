@@ -134,13 +134,16 @@ int pd_camera_fit(struct pd_camera *camera, int w, int h, int dst_w, int dst_h)
 
 /* ---- loop thread ---- */
 
-static struct pd_source_config source_config(const struct pd_camera_config *c, bool device_frames)
+static struct pd_source_config source_config(const struct pd_camera *camera)
 {
+    const struct pd_camera_config *c = camera->config;
+    const struct pd_config *daemon = camera->tree->config;
     bool automatic = !strcmp(c->hwaccel, "auto");
     return (struct pd_source_config){
         .name = c->name, .url = c->url, .username = c->username, .password = c->password, .transport = c->transport,
         .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps,
-        .hwaccel = automatic ? (device_frames ? "cuda" : "none") : c->hwaccel,
+        .hwaccel = automatic ? (camera->device_frames ? "cuda" : "none") : c->hwaccel,
+        .cuda_device = daemon->n_devices ? daemon->devices[0] : 0,
         .open_timeout_s = c->open_timeout_s, .read_timeout_s = c->read_timeout_s,
     };
 }
@@ -168,7 +171,7 @@ int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **r
     atomic_init(&camera->published, before ? atomic_load(&before->published) : 0);
     atomic_init(&camera->dropped, before ? atomic_load(&before->dropped) : 0);
     atomic_init(&camera->failed, before ? atomic_load(&before->failed) : 0);
-    struct pd_source_config source = source_config(config, params->device_frames);
+    struct pd_source_config source = source_config(camera);
     camera->live = pd_source_is_live(&source);
     if (config->track || config->smooth > 0)
         camera->tracker = pd_tracker_create(params->skeleton, params->next_id);
@@ -204,7 +207,7 @@ void pd_camera_destroy(struct pd_camera *camera)
 
 int pd_camera_start(struct pd_camera *camera, struct pd_err *err)
 {
-    struct pd_source_config source = source_config(camera->config, camera->device_frames);
+    struct pd_source_config source = source_config(camera);
     const struct pd_source_sink sink = {on_frame, on_state, camera};
     int r = pd_source_start(&source, camera->index, &sink, &camera->source, err);
     if (r == 0)

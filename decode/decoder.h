@@ -38,7 +38,7 @@ struct pd_decoder_params {
     bool live;
     int threads;
     const char *hwaccel;
-    void *cuda_context;
+    int cuda_device;
     bool strict; /* pictures: refuse what a video would conceal */
 };
 

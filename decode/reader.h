@@ -21,7 +21,7 @@ struct pd_reader_params {
     bool live;                       /* low latency: no frame threads, no probing beyond need */
     int threads;                     /* decoder threads, files only; 0 = 1 */
     const char *hwaccel;             /* NULL or "none": software; "cuda": NVDEC, software when it cannot */
-    void *cuda_context;              /* hwaccel cuda: the engine's CUcontext */
+    int cuda_device;                 /* hwaccel cuda: its number; frames lie in its primary context */
     /* Polled inside blocking calls. Non-zero ends the call with that code, -ECANCELED or -ETIMEDOUT, and every later
      * call of the same reader. May be NULL. */
     int (*interrupt)(void *user);

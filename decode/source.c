@@ -167,7 +167,7 @@ static int open_reader(struct pd_source *s, struct pd_err *err)
         .transport = c->transport,
         .live = s->live,
         .hwaccel = c->hwaccel,
-        .cuda_context = c->cuda_context,
+        .cuda_device = c->cuda_device,
         .interrupt = interrupt,
         .user = s,
     };

@@ -25,7 +25,7 @@ struct pd_source_config {
     bool realtime;    /* files: one frame each 1/fps by the monotonic clock, like a camera */
     double max_fps;   /* 0: all. Frames above it are not decoded into lines; they are not counted as decoded */
     const char *hwaccel;
-    void *cuda_context;
+    int cuda_device; /* see pd_reader_params */
     double open_timeout_s, read_timeout_s; /* 0: 8 and 3 */
 };
 

@@ -251,7 +251,7 @@ static int open_decoder(struct stream *s, const struct pd_reader_params *params,
         .live = params->live || s->base.info.live,
         .threads = params->threads,
         .hwaccel = params->hwaccel,
-        .cuda_context = params->cuda_context,
+        .cuda_device = params->cuda_device,
         .strict = s->base.info.pictures,
     };
     int r = pd_decoder_open(&s->decoder, &decoder, s->input.name, err);

@@ -15,7 +15,8 @@ int pd_gpu_batch_create(struct pd_gpu *gpu, struct pd_gpu_batch **ret_batch, str
         return pd_err_set(err, -ENOMEM, "out of memory");
     b->gpu = gpu;
     /* timed: when a batch began computing is known only from its events; blocking: waiting must not burn a core */
-    cudaEvent_t *const events[] = {&b->uploaded, &b->started, &b->preprocessed, &b->computed, &b->downloaded};
+    cudaEvent_t *const events[] = {&b->decoded,      &b->uploaded, &b->started,
+                                   &b->preprocessed, &b->computed, &b->downloaded};
     for (size_t i = 0; i < PD_ARRAY_SIZE(events); i++) {
         int r = pd_gpu_check(cudaEventCreateWithFlags(events[i], cudaEventBlockingSync), "making an event", err);
         if (r < 0) {
@@ -31,7 +32,7 @@ void pd_gpu_batch_destroy(struct pd_gpu_batch *b)
 {
     if (!b)
         return;
-    cudaEvent_t events[] = {b->uploaded, b->started, b->preprocessed, b->computed, b->downloaded};
+    cudaEvent_t events[] = {b->decoded, b->uploaded, b->started, b->preprocessed, b->computed, b->downloaded};
     for (size_t i = 0; i < PD_ARRAY_SIZE(events); i++)
         if (events[i])
             cudaEventDestroy(events[i]);
@@ -163,6 +164,20 @@ static void describe(const struct pd_slot *slot, const struct pd_normalise *norm
     set_colour(f, out);
 }
 
+/* NVDEC's last step, the copy into the surface, is queued on the context's default stream: the compute stream, which
+ * does not wait for that one by itself, must. */
+static int wait_for_surfaces(struct pd_gpu_batch *b, const struct pd_batch *batch, struct pd_err *err)
+{
+    bool any = false;
+    for (int i = 0; i < batch->n; i++)
+        any |= batch->slot[i].frame->mem == PD_MEM_CUDA;
+    if (!any)
+        return 0;
+    int r = pd_gpu_check(cudaEventRecord(b->decoded, cudaStreamLegacy), "waiting for decoded frames", err);
+    return r < 0 ? r : pd_gpu_check(cudaStreamWaitEvent(b->gpu->compute, b->decoded, 0), "waiting for decoded frames",
+                                    err);
+}
+
 /* The letterbox was made for this frame: nothing on the device checks it again. */
 static bool belongs(const struct pd_slot *slot, const struct pd_view *input)
 {
@@ -198,6 +213,8 @@ int pd_gpu_batch_preprocess(struct pd_gpu_batch *b, struct pd_batch *batch, cons
         r = pd_gpu_check(cudaEventRecord(b->uploaded, gpu->upload), "uploading frames", err);
     if (r == 0)
         r = pd_gpu_check(cudaStreamWaitEvent(gpu->compute, b->uploaded, 0), "waiting for frames", err);
+    if (r == 0)
+        r = wait_for_surfaces(b, batch, err);
     if (r == 0)
         r = pd_gpu_check(cudaEventRecord(b->started, gpu->compute), "preparing frames", err);
     for (int i = 0; r == 0 && i < batch->n; i++)

@@ -15,6 +15,7 @@ struct pd_gpu_batch {
     float *host_heat, *host_paf;     /* pinned */
     size_t heat_bytes, paf_bytes;
     cudaEvent_t uploaded, started, preprocessed, computed, downloaded;
+    cudaEvent_t decoded; /* surfaces of the batch are complete */
 };
 
 int pd_gpu_batch_create(struct pd_gpu *gpu, struct pd_gpu_batch **ret_batch, struct pd_err *err);
