@@ -30,16 +30,19 @@ struct pd_bench {
     int width, height;
     struct pd_shape *shapes; /* net->n_tensors */
     double gflop;            /* of one frame */
+    int layer_batch;         /* frames that layers were timed with */
     int n_layers;            /* 0: the engine cannot tell */
     struct pd_layer_time *layers;
     int n_batches;
     struct pd_bench_batch batch[PD_BENCH_BATCHES_MAX];
+    bool device_clock;       /* batches: the network alone, by the device; else input and maps in host memory */
     struct pd_bench_pipeline pipeline;
     double price; /* of an hour of this machine, 0: not given */
     bool cpu_time; /* batches in processor time of the whole process instead of elapsed time */
 };
 
-/* Billions of operations (two a multiply-add) of what the i-th entry of layers ran: it and those that ran with it. */
+/* Billions of operations (two a multiply-add) for one frame of what the i-th entry of layers ran: it and those that
+ * ran with it. */
 double pd_bench_layer_gflop(const struct pd_bench *bench, int i);
 double pd_bench_best_fps(const struct pd_bench *bench);
 /* Price of one camera for an hour at PD_BENCH_CAMERA_FPS, the machine full. */

@@ -54,12 +54,27 @@ double pd_bench_camera_hour(const struct pd_bench *bench)
     return fps > 0 ? bench->price * PD_BENCH_CAMERA_FPS / fps : 0;
 }
 
+/* Whether an entry says that it ran layer @k beside its own. */
+static bool ran_elsewhere(const struct pd_bench *bench, int k)
+{
+    for (int i = 0; i < bench->n_layers; i++)
+        if (bench->layers[i].with == k + 1)
+            return true;
+    return false;
+}
+
+static double layer_macs(const struct pd_bench *bench, int k)
+{
+    return pd_layer_macs(bench->net, &bench->net->layers[k], bench->shapes);
+}
+
 double pd_bench_layer_gflop(const struct pd_bench *bench, int i)
 {
     int end = i + 1 < bench->n_layers ? bench->layers[i + 1].layer : bench->net->n_layers;
-    double macs = 0;
+    double macs = bench->layers[i].with ? layer_macs(bench, bench->layers[i].with - 1) : 0;
     for (int k = bench->layers[i].layer; k < end; k++)
-        macs += pd_layer_macs(bench->net, &bench->net->layers[k], bench->shapes);
+        if (!ran_elsewhere(bench, k))
+            macs += layer_macs(bench, k);
     return 2 * macs / 1e9;
 }
 
@@ -68,15 +83,20 @@ int pd_bench_layers(struct pd_bench *bench, struct pd_engine *engine, double sec
     bench->layers = calloc((size_t)bench->net->n_layers, sizeof(*bench->layers));
     if (!bench->layers)
         return pd_err_set(err, -ENOMEM, "out of memory");
+    /* a core is full with one frame, a GPU is not */
+    const int frames = bench->layer_batch = bench->caps->device_frames ? bench->caps->max_batch : 1;
+    int n = pd_engine_prepare(engine, frames, bench->width, bench->height, err);
+    if (n < 0)
+        return n;
     int64_t begin = pd_now_ns();
-    int n = pd_engine_profile(engine, 1, bench->width, bench->height, 1, bench->layers, err);
+    n = pd_engine_profile(engine, frames, bench->width, bench->height, 1, bench->layers, err);
     if (n == -ENOTSUP)
         return 0;
     if (n < 0)
         return n;
     double once = (double)(pd_now_ns() - begin) / (double)PD_NS_PER_S;
     int repeats = (int)PD_CLAMP(seconds / PD_MAX(once, 1e-6), 1, RUNS_MAX);
-    n = pd_engine_profile(engine, 1, bench->width, bench->height, repeats, bench->layers, err);
+    n = pd_engine_profile(engine, frames, bench->width, bench->height, repeats, bench->layers, err);
     bench->n_layers = PD_MAX(n, 0);
     return PD_MIN(n, 0);
 }
@@ -109,6 +129,18 @@ static int make_tensors(const struct pd_bench *b, int n, struct tensors *t, stru
     return 0;
 }
 
+/* One run of the network: by the device's clock where there is one, from host memory to host memory elsewhere. */
+static int run_batch(const struct pd_bench *b, struct pd_engine *engine, int n, const struct tensors *t,
+                     double *ret_ms, struct pd_err *err)
+{
+    if (b->device_clock)
+        return pd_engine_time_network(engine, n, b->width, b->height, ret_ms, err);
+    int64_t from = batch_clock(b);
+    int r = pd_engine_forward(engine, n, b->width, b->height, t->input, t->heat, t->paf, err);
+    *ret_ms = (double)(batch_clock(b) - from) / (double)PD_NS_PER_MS;
+    return r;
+}
+
 static int measure_batch(const struct pd_bench *b, struct pd_engine *engine, int n, double seconds,
                          const struct tensors *t, struct pd_bench_batch *row, struct pd_err *err)
 {
@@ -116,12 +148,9 @@ static int measure_batch(const struct pd_bench *b, struct pd_engine *engine, int
     int runs = 0;
     int r = pd_engine_prepare(engine, n, b->width, b->height, err);
     if (r == 0)
-        r = pd_engine_forward(engine, n, b->width, b->height, t->input, t->heat, t->paf, err); /* warms up */
-    for (int64_t begin = pd_now_ns(); r == 0 && goes_on(runs, begin, seconds); runs++) {
-        int64_t from = batch_clock(b);
-        r = pd_engine_forward(engine, n, b->width, b->height, t->input, t->heat, t->paf, err);
-        ms[runs] = (double)(batch_clock(b) - from) / (double)PD_NS_PER_MS;
-    }
+        r = run_batch(b, engine, n, t, &ms[0], err); /* warms up */
+    for (int64_t begin = pd_now_ns(); r == 0 && goes_on(runs, begin, seconds); runs++)
+        r = run_batch(b, engine, n, t, &ms[runs], err);
     if (r < 0)
         return r;
     double middle = median(ms, runs); /* sorts */
@@ -134,7 +163,10 @@ int pd_bench_batches(struct pd_bench *bench, struct pd_engine *engine, double se
 {
     static const int sizes[PD_BENCH_BATCHES_MAX] = {1, 2, 4, 8, 16, 24, 32};
     struct tensors t = {0};
+    double ms;
     int r = make_tensors(bench, bench->caps->max_batch, &t, err);
+    if (r == 0 && !bench->cpu_time)
+        bench->device_clock = pd_engine_time_network(engine, 1, bench->width, bench->height, &ms, err) == 0;
     for (size_t i = 0; r == 0 && i < PD_ARRAY_SIZE(sizes) && sizes[i] <= bench->caps->max_batch; i++) {
         struct pd_bench_batch *row = &bench->batch[bench->n_batches];
         r = measure_batch(bench, engine, sizes[i], seconds, &t, row, err);

@@ -22,7 +22,7 @@ static int sum_stages(const struct pd_bench *b, struct stage *stages, double *re
         for (; n <= s; n++)
             stages[n] = (struct stage){0};
         stages[s].ms += b->layers[i].ms;
-        stages[s].gflop += pd_bench_layer_gflop(b, i);
+        stages[s].gflop += pd_bench_layer_gflop(b, i) * b->layer_batch;
         stages[s].layers++;
         *ret_total += b->layers[i].ms;
     }
@@ -42,7 +42,7 @@ static void print_stages(const struct pd_bench *b, FILE *out)
         fprintf(out, "%-10s %8d %8.3f %9.3f %5.1f%% %8.1f\n", name, stages[i].layers, stages[i].gflop, stages[i].ms,
                 100 * stages[i].ms / PD_MAX(total, 1e-9), stages[i].gflop / PD_MAX(stages[i].ms, 1e-9) * 1e3);
     }
-    fprintf(out, "%-10s %8d %8.3f %9.3f\n", "all", b->n_layers, b->gflop, total);
+    fprintf(out, "%-10s %8d %8.3f %9.3f\n", "all", b->n_layers, b->gflop * b->layer_batch, total);
 }
 
 static void print_layers(const struct pd_bench *b, FILE *out)
@@ -58,7 +58,7 @@ static void print_layers(const struct pd_bench *b, FILE *out)
         snprintf(to_text, sizeof(to_text), "%dx%dx%d", to.c, to.h, to.w);
         snprintf(window, sizeof(window), "%dx%d/%d%s%s", l->kh, l->kw, l->stride_y, l->dilation_y > 1 ? " dil" : "",
                  l->groups > 1 ? " dw" : "");
-        double gflop = pd_bench_layer_gflop(b, i);
+        double gflop = pd_bench_layer_gflop(b, i) * b->layer_batch;
         fprintf(out, "%4d %-8s %-16s %-16s %-12s %8.3f %8.3f %8.1f  %s\n", t->layer, pd_layer_kind_name(l->kind),
                 from_text, to_text, window, gflop, t->ms, gflop / PD_MAX(t->ms, 1e-9) * 1e3, t->algorithm);
     }
@@ -66,6 +66,8 @@ static void print_layers(const struct pd_bench *b, FILE *out)
 
 static void print_batches(const struct pd_bench *b, FILE *out)
 {
+    if (b->device_clock)
+        fprintf(out, "\nnetwork alone, by the device's clock");
     fprintf(out, "\nbatch        ms   best ms  frames/s  time/batch 1  runs\n");
     for (int i = 0; i < b->n_batches; i++) {
         const struct pd_bench_batch *r = &b->batch[i];
@@ -81,6 +83,7 @@ void pd_bench_print(const struct pd_bench *b, FILE *out)
             b->caps->version[0] ? ", " : "",
             b->caps->device, pd_precision_name(b->caps->precision), b->caps->memory_bytes >> 20);
     if (b->n_layers) {
+        fprintf(out, "\nlayers, %d frame%s", b->layer_batch, b->layer_batch > 1 ? "s at once" : "");
         print_layers(b, out);
         print_stages(b, out);
     }
@@ -111,7 +114,8 @@ static json_t *layers_json(const struct pd_bench *b)
                                         t->layer, "name", l->name, "kind", pd_layer_kind_name(l->kind), "stage",
                                         l->stage, "in", in.c, in.h, in.w, "out", out.c, out.h, out.w, "kernel", l->kh,
                                         l->kw, "stride", l->stride_y, "dilation", l->dilation_y, "groups", l->groups,
-                                        "gflop", pd_bench_layer_gflop(b, i), "ms", t->ms, "algorithm", t->algorithm));
+                                        "gflop", pd_bench_layer_gflop(b, i) * b->layer_batch, "ms", t->ms, "algorithm",
+                                        t->algorithm));
     }
     return list;
 }
@@ -142,10 +146,10 @@ static json_t *batches_json(const struct pd_bench *b)
 
 int pd_bench_print_json(const struct pd_bench *b, FILE *out, struct pd_err *err)
 {
-    json_t *root = json_pack("{s:s,s:i,s:i,s:f,s:s,s:s,s:s,s:s,s:o,s:o,s:o}", "network", b->net->meta.name, "width",
+    json_t *root = json_pack("{s:s,s:i,s:i,s:f,s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o}", "network", b->net->meta.name, "width",
                              b->width, "height", b->height, "gflop", b->gflop, "engine", b->caps->name, "device",
                              b->caps->device, "version", b->caps->version, "precision",
-                             pd_precision_name(b->caps->precision), "stages", stages_json(b), "layers", layers_json(b),
+                             pd_precision_name(b->caps->precision), "layer_batch", b->layer_batch, "stages", stages_json(b), "layers", layers_json(b),
                              "batches", batches_json(b));
     const struct pd_bench_pipeline *p = &b->pipeline;
     if (root && p->there)

@@ -177,6 +177,7 @@ int pd_cli_open(const struct pd_cli *cli, const struct pd_net *net, int width, i
         .max_batch = batch,
         .threads = cli->threads,
         .in_flight = in_flight,
+        .cache_dir = getenv("POSED_CACHE_DIR"),
     };
     pd_log_set_level(PD_LOG_WARN); /* which engines `auto` passed over is the daemon's news, not a command's */
     return pd_engine_open(cli->engine, net, &params, ret_engine, err);

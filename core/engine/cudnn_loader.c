@@ -140,6 +140,11 @@ static int profile(void *self, int n, int width, int height, int repeats, struct
     return plugin->profile(self, n, width, height, repeats, times, err);
 }
 
+static int time_network(void *self, int n, int width, int height, double *ret_ms, struct pd_err *err)
+{
+    return plugin->time_network(self, n, width, height, ret_ms, err);
+}
+
 const struct pd_engine_ops pd_engine_cudnn = {
     .name = "cudnn",
     .automatic = true,
@@ -152,4 +157,5 @@ const struct pd_engine_ops pd_engine_cudnn = {
     .prepare = prepare,
     .forward = forward,
     .profile = profile,
+    .time_network = time_network,
 };

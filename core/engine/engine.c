@@ -434,6 +434,7 @@ struct size_call {
     const float *input;
     float *heat, *paf;
     struct pd_layer_time *times;
+    double *ms;
     struct pd_err *err;
 };
 
@@ -461,6 +462,12 @@ static int profile(struct pd_engine *e, void *arg)
 {
     struct size_call *c = arg;
     return e->ops->profile(e->self, c->n, c->width, c->height, c->repeats, c->times, c->err);
+}
+
+static int time_network(struct pd_engine *e, void *arg)
+{
+    struct size_call *c = arg;
+    return e->ops->time_network(e->self, c->n, c->width, c->height, c->ms, c->err);
 }
 
 int pd_engine_prepare(struct pd_engine *e, int n, int width, int height, struct pd_err *err)
@@ -492,4 +499,15 @@ int pd_engine_profile(struct pd_engine *e, int n, int width, int height, int rep
         return pd_err_set(err, e->ops->profile ? -EINVAL : -ENOTSUP, "engine %s cannot time single layers",
                           e->ops->name);
     return call_backend(e, profile, &c);
+}
+
+int pd_engine_time_network(struct pd_engine *e, int n, int width, int height, double *ret_ms, struct pd_err *err)
+{
+    struct size_call c = {.n = n, .width = width, .height = height, .ms = ret_ms, .err = err};
+    int r = check_call(e, &c);
+    if (r < 0)
+        return r;
+    if (!e->ops->time_network)
+        return pd_err_set(err, -ENOTSUP, "engine %s cannot time the network alone", e->ops->name);
+    return call_backend(e, time_network, &c);
 }

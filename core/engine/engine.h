@@ -99,12 +99,18 @@ int pd_engine_forward(struct pd_engine *engine, int n, int width, int height, co
 /* Time of each layer of the last profiled run: pd_engine_profile runs a batch with timing on. For `posed bench`. */
 struct pd_layer_time {
     int layer;          /* index into net->layers, the first of those that ran as one */
+    int with;           /* 1 + index of another layer that the same launch ran (two branches), 0: none */
     double ms;          /* for the whole batch */
     char algorithm[64]; /* what the backend picked: "brgconv:avx2", "implicit_gemm tensor-core eng 44", ... */
 };
 /* Fills at most net->n_layers entries; returns how many, or a negative errno (-ENOTSUP: engine cannot tell). */
 int pd_engine_profile(struct pd_engine *engine, int n, int width, int height, int repeats, struct pd_layer_time *times,
                       struct pd_err *err);
+
+/* Milliseconds of one run of the network alone on the device's own clock, whatever its input holds: nothing is copied.
+ * -ENOTSUP: the engine has no such clock; time pd_engine_forward() instead. */
+int pd_engine_time_network(struct pd_engine *engine, int n, int width, int height, double *ret_ms,
+                           struct pd_err *err);
 
 /* Names of the engines in this build, in order of preference; NULL past the last. */
 const char *pd_engine_name(int i);
@@ -137,6 +143,7 @@ struct pd_engine_ops {
     int (*profile)(void *self, int n, int width, int height, int repeats, struct pd_layer_time *times,
                    struct pd_err *err); /* optional */
     int (*best_batch)(const struct pd_engine_params *params); /* for params.max_batch 0; NULL: PD_BATCH_MAX */
+    int (*time_network)(void *self, int n, int width, int height, double *ret_ms, struct pd_err *err); /* optional */
 };
 
 /* @batch is finished with @status (0 or a negative errno): hands it to its done() once every batch submitted before it

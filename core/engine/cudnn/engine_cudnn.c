@@ -77,13 +77,16 @@ static int create_size(struct cudnn_engine *e, int width, int height, int max_ba
     return 0;
 }
 
-static int get_size(struct cudnn_engine *e, int width, int height, struct size **ret, struct pd_err *err)
+/* @expected: this size was announced, so that the time to find its fastest kernels is well spent. */
+static int get_size(struct cudnn_engine *e, int width, int height, bool expected, struct size **ret,
+                    struct pd_err *err)
 {
     int victim = 0;
     for (int i = 0; i < SIZES_MAX; i++) {
         struct size *s = e->sizes[i];
         if (s && s->net.memory->width == width && s->net.memory->height == height) {
             s->used = ++e->clock;
+            s->net.guess &= !expected;
             *ret = s;
             return 0;
         }
@@ -100,6 +103,7 @@ static int get_size(struct cudnn_engine *e, int width, int height, struct size *
     if (r < 0)
         return r;
     e->sizes[victim]->used = ++e->clock;
+    e->sizes[victim]->net.guess = !expected;
     *ret = e->sizes[victim];
     return 0;
 }
@@ -222,7 +226,7 @@ static int queue_batch(struct cudnn_engine *e, struct pd_batch *batch, struct pd
     struct pd_gpu_plan *plan;
     int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
     if (r == 0)
-        r = get_size(e, batch->width, batch->height, &s, err);
+        r = get_size(e, batch->width, batch->height, false, &s, err);
     if (r == 0)
         r = get_plan(e, s, batch->n, &plan, err);
     if (r == 0)
@@ -415,20 +419,51 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
     return 0;
 }
 
+/* The plan for batches of @n, ready to run. */
+static int get_ready(struct cudnn_engine *e, int n, int width, int height, struct size **ret_size,
+                     struct pd_gpu_plan **ret_plan, struct pd_err *err)
+{
+    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    if (r == 0)
+        r = get_size(e, width, height, true, ret_size, err);
+    return r < 0 ? r : get_plan(e, *ret_size, n, ret_plan, err);
+}
+
 static int prepare(void *self, int n, int width, int height, struct pd_err *err)
 {
     struct cudnn_engine *e = self;
     struct size *s;
     struct pd_gpu_plan *plan;
-    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
-    if (r == 0)
-        r = get_size(e, width, height, &s, err);
-    if (r == 0)
-        r = get_plan(e, s, n, &plan, err);
+    int r = get_ready(e, n, width, height, &s, &plan, err);
     if (r == 0)
         r = pd_gpu_plan_run(&s->net, plan, err);
     if (r == 0)
         r = pd_gpu_check(cudaStreamSynchronize(e->gpu->compute), "running the network", err);
+    return r;
+}
+
+static int time_network(void *self, int n, int width, int height, double *ret_ms, struct pd_err *err)
+{
+    struct cudnn_engine *e = self;
+    struct size *s;
+    struct pd_gpu_plan *plan;
+    struct pd_gpu_batch *b = NULL;
+    float ms = 0;
+    int r = get_ready(e, n, width, height, &s, &plan, err);
+    if (r == 0)
+        r = pd_gpu_batch_create(e->gpu, &b, err); /* for its events */
+    if (r == 0)
+        r = pd_gpu_check(cudaEventRecord(b->started, e->gpu->compute), "timing the network", err);
+    if (r == 0)
+        r = pd_gpu_plan_run(&s->net, plan, err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventRecord(b->computed, e->gpu->compute), "timing the network", err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventSynchronize(b->computed), "running the network", err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventElapsedTime(&ms, b->started, b->computed), "timing the network", err);
+    pd_gpu_batch_destroy(b);
+    *ret_ms = (double)ms;
     return r;
 }
 
@@ -444,7 +479,7 @@ static int forward(void *self, int n, int width, int height, const float *input,
     const size_t bytes = (size_t)n * 3 * (size_t)height * (size_t)width * sizeof(float);
     int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
     if (r == 0)
-        r = get_size(e, width, height, &s, err);
+        r = get_size(e, width, height, false, &s, err);
     if (r == 0)
         r = get_plan(e, s, n, &plan, err);
     if (r == 0)
@@ -474,17 +509,18 @@ static int forward(void *self, int n, int width, int height, const float *input,
     return r;
 }
 
+static int by_layer(const void *a, const void *b)
+{
+    return ((const struct pd_layer_time *)a)->layer - ((const struct pd_layer_time *)b)->layer;
+}
+
 static int profile(void *self, int n, int width, int height, int repeats, struct pd_layer_time *times,
                    struct pd_err *err)
 {
     struct cudnn_engine *e = self;
     struct size *s;
     struct pd_gpu_plan *plan;
-    int r = prepare(self, n, width, height, err), found = 0;
-    if (r == 0)
-        r = get_size(e, width, height, &s, err);
-    if (r == 0)
-        r = get_plan(e, s, n, &plan, err);
+    int r = get_ready(e, n, width, height, &s, &plan, err), found = 0;
     for (int i = 0; r == 0 && i < plan->n_steps; i++) {
         const struct pd_gpu_step *step = &plan->steps[i];
         float ms;
@@ -494,10 +530,12 @@ static int profile(void *self, int n, int width, int height, int repeats, struct
         if (r < 0)
             return pd_err_set(err, r, "timing layer '%s' failed", e->net->layers[step->layer[0]].name);
         times[found].layer = step->layer[0];
-        times[found].ms = ms;
+        times[found].with = step->n_layers > 1 ? step->layer[1] + 1 : 0;
+        times[found].ms = (double)ms;
         snprintf(times[found].algorithm, sizeof(times[found].algorithm), "%s", step->algorithm);
         found++;
     }
+    qsort(times, (size_t)found, sizeof(*times), by_layer);
     return r < 0 ? r : found;
 }
 
@@ -513,6 +551,7 @@ static const struct pd_engine_ops ops = {
     .prepare = prepare,
     .forward = forward,
     .profile = profile,
+    .time_network = time_network,
 };
 
 const struct pd_engine_ops *pd_cudnn_plugin(const struct pd_gpu_host *with, const char *version)

@@ -130,11 +130,12 @@ struct pd_gpu_net {
     const struct pd_net *net;
     struct pd_gpu_memory *memory;
     struct pd_gpu_weights *weights; /* by layer */
+    bool guess; /* what was never timed is not timed now either: the first candidate that runs is taken */
 };
 
 /* The layer as a convolution over its input's shape; false when it is not one. */
 bool pd_gpu_conv_shape(const struct pd_gpu_net *g, int layer, int n, struct pd_conv_shape *ret_shape);
-/* Choose how @layer runs for @n images: from memory, or by timing the candidates. */
+/* Choose how @layer runs for @n images: from memory, by timing the candidates, or (guess) the likeliest. */
 int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_step *ret_step, struct pd_err *err);
 /* Replace two chosen steps of equal geometry by one launch where that is faster: *a becomes it, *b NOTHING. */
 int pd_gpu_step_pair(struct pd_gpu_net *g, int n, struct pd_gpu_step *a, struct pd_gpu_step *b, struct pd_err *err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How a convolution runs: every way that can do it is timed on the device on the buffers it will use, and the fastest
- * is remembered by the convolution's geometry, so that equal layers and later starts need no timing.
+ * is remembered by the convolution's geometry, so that equal layers and later starts need no timing. Sizes that come
+ * without notice do not wait for that: they take the likeliest candidate.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -200,11 +201,17 @@ struct best {
     int choice;
 };
 
+/* A guess is made once a candidate has run. */
+static bool settled(const struct pd_gpu_net *g, const struct best *best)
+{
+    return g->guess && best->ms > 0;
+}
+
 /* Time @s and keep it if it is the fastest so far; the loser's plan is freed. */
 static void consider(struct pd_gpu_net *g, struct best *best, struct pd_gpu_step *s, int choice)
 {
     float ms;
-    if (pd_gpu_step_time(g, s, s->shape.n, REPEATS, &ms) < 0 || (best->ms > 0 && ms >= best->ms)) {
+    if (pd_gpu_step_time(g, s, s->shape.n, g->guess ? 1 : REPEATS, &ms) < 0 || (best->ms > 0 && ms >= best->ms)) {
         pd_gpu_step_finish(s);
         return;
     }
@@ -221,8 +228,8 @@ static int try_cudnn(struct pd_gpu_net *g, struct best *best, int layer, int n, 
     const struct pd_conv_epilogue e = fused_part(&s);
     if ((uintptr_t)s.in.data % 16 || (uintptr_t)s.out.data % 16)
         return 0; /* the graph promises this alignment */
-    const int found = pd_cudnn_plans(g->gpu->cudnn, g->gpu->math, &s.shape, s.in.stride, s.out.stride, &e, CUDNN_TRIED,
-                                     plans, NULL);
+    const int found = pd_cudnn_plans(g->gpu->cudnn, g->gpu->math, &s.shape, s.in.stride, s.out.stride, &e,
+                                     g->guess ? 1 : CUDNN_TRIED, plans, NULL);
     int r = 0;
     for (int i = 0; i < found; i++) {
         struct pd_gpu_step c = s;
@@ -250,20 +257,20 @@ static int measure(struct pd_gpu_net *g, int layer, int n, struct best *best, st
             consider(g, best, &s, 0);
     }
     describe(g, layer, n, &s);
-    if (r == 0 && is_depthwise(&s.shape)) {
+    if (r == 0 && !settled(g, best) && is_depthwise(&s.shape)) {
         r = use_own(g, &s, PD_GPU_BY_DEPTHWISE, PD_GPU_DEPTHWISE, "depthwise", err);
         if (r == 0)
             consider(g, best, &s, 0);
-    } else if (r == 0 && sm90_can(g, &s)) {
+    } else if (r == 0 && !settled(g, best) && sm90_can(g, &s)) {
         int choices[PD_SM90_CHOICES], found = pd_sm90_choices(&s.shape, 1, g->gpu->sms, choices);
-        for (int i = 0; r == 0 && i < PD_MIN(found, SM90_TRIED); i++) {
+        for (int i = 0; r == 0 && !settled(g, best) && i < PD_MIN(found, SM90_TRIED); i++) {
             describe(g, layer, n, &s);
             r = use_sm90(g, &s, choices[i], err);
             if (r == 0)
                 consider(g, best, &s, choices[i]);
         }
     }
-    if (r == 0)
+    if (r == 0 && !settled(g, best))
         r = try_cudnn(g, best, layer, n, err);
     if (r == 0 && best->ms <= 0) { /* nobody else can */
         describe(g, layer, n, &s);
@@ -297,7 +304,8 @@ int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_ste
         return r;
     }
     value_of(&best.step, best.choice, value, sizeof(value));
-    pd_gpu_choices_put(g->gpu->choices, key, value);
+    if (!g->guess)
+        pd_gpu_choices_put(g->gpu->choices, key, value);
     *ret_step = best.step;
     return 0;
 }
@@ -339,6 +347,8 @@ int pd_gpu_step_pair(struct pd_gpu_net *g, int n, struct pd_gpu_step *a, struct 
         if (sscanf(known, "pair %d", &was) == 1)
             for (int i = 0; i < found; i++)
                 best = choices[i] == was ? was : best;
+    } else if (g->guess) {
+        best = found > 0 ? choices[0] : -1;
     } else {
         float apart[2], least = 0, ms;
         if (pd_gpu_step_time(g, a, n, REPEATS, &apart[0]) < 0 || pd_gpu_step_time(g, b, n, REPEATS, &apart[1]) < 0)
