@@ -112,6 +112,8 @@ class Import(unittest.TestCase):
         for size in ((64, 96), (72, 104)):
             self.compare(net, *size)
 
+    @unittest.skipIf(any(name in pathlib.Path(POSED).read_bytes() for name in (b"__asan_init", b"__tsan_init")),
+                     "a sanitizer takes memory of its own, without bounds")
     def test_full_size_in_time_and_memory(self):
         path = self.write(caffe.coco())
         self.assertGreater(path.stat().st_size, 200e6)
