@@ -146,11 +146,11 @@ static json_t *batches_json(const struct pd_bench *b)
 
 int pd_bench_print_json(const struct pd_bench *b, FILE *out, struct pd_err *err)
 {
-    json_t *root = json_pack("{s:s,s:i,s:i,s:f,s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o}", "network", b->net->meta.name, "width",
-                             b->width, "height", b->height, "gflop", b->gflop, "engine", b->caps->name, "device",
-                             b->caps->device, "version", b->caps->version, "precision",
-                             pd_precision_name(b->caps->precision), "layer_batch", b->layer_batch, "stages", stages_json(b), "layers", layers_json(b),
-                             "batches", batches_json(b));
+    json_t *root =
+        json_pack("{s:s,s:i,s:i,s:f,s:s,s:s,s:s,s:s,s:i,s:o,s:o,s:o}", "network", b->net->meta.name, "width", b->width,
+                  "height", b->height, "gflop", b->gflop, "engine", b->caps->name, "device", b->caps->device, "version",
+                  b->caps->version, "precision", pd_precision_name(b->caps->precision), "layer_batch", b->layer_batch,
+                  "stages", stages_json(b), "layers", layers_json(b), "batches", batches_json(b));
     const struct pd_bench_pipeline *p = &b->pipeline;
     if (root && p->there)
         json_object_set_new(root, "pipeline", json_pack("{s:[ii],s:f,s:f,s:f,s:f}", "source", p->src_w, p->src_h,

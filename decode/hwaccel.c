@@ -42,8 +42,8 @@ static bool offers_cuda(const AVCodec *codec)
 }
 
 /* The context that CUDA's runtime, and so the engine, uses of a device. FFmpeg's own flag for it refuses a context that
- * was made with other flags than its own, so it is asked for here. Retained until the process ends, as the runtime does:
- * a decoder may come back at any time. NULL: no driver, or no such device. */
+ * was made with other flags than its own, so it is asked for here. Retained until the process ends, as the runtime
+ * does: a decoder may come back at any time. NULL: no driver, or no such device. */
 static void *primary_context(int device)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

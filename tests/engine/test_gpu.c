@@ -353,7 +353,8 @@ int main(int argc, char **argv)
     failed += random_layers(seed, count);
     printf("%sok 1 - %d random layers agree with the reference\n", failed ? "not " : "", count);
     const int frames_failed = random_frames(seed, PD_MAX(count / 3, 1));
-    printf("%sok 2 - frames of every format become the input that the CPU makes of them\n", frames_failed ? "not " : "");
+    printf("%sok 2 - frames of every format become the input that the CPU makes of them\n",
+           frames_failed ? "not " : "");
     failed += frames_failed;
     for (int i = 3; i < argc; i++) {
         struct pd_net *net;
