@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`posed bench`: its figures agree with one another, its drawing is well-formed.
+
+usage: test_bench.py POSED"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+POSED = sys.argv.pop(1)
+NETWORK = pathlib.Path(os.environ["POSED_SOURCE_ROOT"]) / "models" / "posed-lite.onnx"
+
+
+def bench(*options):
+    return subprocess.run([POSED, "bench", "--network", NETWORK, "--seconds", "0.02", "--width", "64", "--height", "64",
+                           *options], capture_output=True, text=True, timeout=200)
+
+
+class Bench(unittest.TestCase):
+    def test_figures_agree_with_one_another(self):
+        with tempfile.TemporaryDirectory() as folder:
+            plot = pathlib.Path(folder) / "batches.svg"
+            done = bench("--json", "--batch", "4", "--price", "2", "--plot", plot)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(xml.etree.ElementTree.parse(plot).getroot().tag, "{http://www.w3.org/2000/svg}svg")
+        report = json.loads(done.stdout)
+        batches = report["batches"]
+        self.assertEqual([b["batch"] for b in batches], [1, 2, 4])
+        for b in batches:
+            self.assertGreater(b["best_ms"], 0)
+            self.assertGreaterEqual(b["ms"], b["best_ms"])
+            self.assertGreaterEqual(b["runs"], 1)
+            self.assertAlmostEqual(b["fps"] * b["ms"], 1000 * b["batch"], delta=b["batch"])
+            self.assertAlmostEqual(b["growth"] * batches[0]["ms"], b["ms"], delta=0.01 * b["ms"])
+        cost = report["cost"]
+        self.assertEqual(cost["price_hour"], 2)
+        best = max(b["fps"] for b in batches)
+        self.assertAlmostEqual(cost["camera_hour"] * best, 2 * cost["camera_fps"], delta=0.1)
+        self.assertTrue(all(layer["ms"] >= 0 and layer["algorithm"] for layer in report["layers"]))
+
+    def test_a_size_that_is_out_of_range_is_refused(self):
+        done = bench("--batch", "33")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("--batch", done.stderr)
+
+
+unittest.main(verbosity=2)
