@@ -276,29 +276,31 @@ def vgg19(width=1.0, side=224, dense=4096, seed=4):
     return net
 
 
-def medley(seed=5):
+def medley(seed=5, width=1.0, heat=19, paf=38):
     """One of everything else, as a pose network."""
-    net = Net("medley", seed)
-    x = net.conv("stem", "image", 8, 3, stride=2, pad=1, bias=False)
-    blobs = [net.random.uniform(-1, 1, 8), net.random.uniform(1, 2, 8), numpy.array([.5])]
+    net = Net("medley", seed, width)
+    n = net.wide(8)
+    x = net.conv("stem", "image", n, 3, stride=2, pad=1, bias=False)
+    blobs = [net.random.uniform(-1, 1, n), net.random.uniform(1, 2, n), numpy.array([.5])]
     x = net.add("BatchNorm", "norm", x, x, blobs, eps=1e-3)
-    x = net.add("Scale", "scale", x, x, [net.random.uniform(.5, 2, 8), net.random.uniform(-1, 1, 8)], bias_term=1)
+    x = net.add("Scale", "scale", x, x, [net.random.uniform(.5, 2, n), net.random.uniform(-1, 1, n)], bias_term=1)
     x = net.add("ReLU", "leaky", x, "leaky", negative_slope=.1)
     x = net.pool("ceil", x, k=3, stride=2)
-    y = net.conv("depthwise", x, 8, 3, pad=1, group=8)
+    y = net.conv("depthwise", x, n, 3, pad=1, group=n)
     x = net.add("Eltwise", "sum", [x, y], operation=1)
-    y = net.conv("oblong", x, 8, 3, kernel_h=1, kernel_w=5, pad_h=0, pad_w=2, stride_h=1, stride_w=1)
+    y = net.conv("oblong", x, n, 3, kernel_h=1, kernel_w=5, pad_h=0, pad_w=2, stride_h=1, stride_w=1)
     z = net.pool("mean", x, k=3, stride=1, kind=1, pad=1)
     x = net.add("Eltwise", "product", [y, z], operation=0)
     x = net.act("elu", x, "ELU")
-    x = net.conv("dilated", x, 8, 3, pad=2, dilation=2)
+    x = net.conv("dilated", x, n, 3, pad=2, dilation=2)
     x = net.act("sigmoid", x, "Sigmoid")
-    x = net.conv("up", x, 8, 2, kind="Deconvolution", stride=2)
+    x = net.conv("up", x, n, 2, kind="Deconvolution", stride=2)
     x = net.pool("down", x)
     x = net.act("tanh", x, "TanH")
     x = net.add("Power", "power", x, scale=2.5, shift=-.5)
-    net.add("Slice", "slice", x, ["low", "high"], slice_point=[3], axis=1)
-    net.channels.update(low=3, high=5)
+    low = n // 2 - 1 or 1
+    net.add("Slice", "slice", x, ["low", "high"], slice_point=[low], axis=1)
+    net.channels.update(low=low, high=n - low)
     x = net.concat("back", ["high", "low"])
-    net.concat("net_output", [net.conv("maps", x, 19, 1), net.conv("fields", x, 38, 1)])
+    net.concat("net_output", [net.conv("maps", x, heat, 1), net.conv("fields", x, paf, 1)])
     return net
