@@ -39,9 +39,13 @@ static bool looks_like_onnx(const unsigned char *data, size_t size)
     return size && data[0] == 0x08;
 }
 
-bool pd_import_is_openpose(const char *name)
+void pd_import_look_at(struct pd_import_facts *f, const char *name)
 {
-    return name && strstr(name, "_CPM") != NULL;
+    static const char vgg[] = "conv4_2";
+    char after = name && !strncmp(name, vgg, sizeof(vgg) - 1) ? name[sizeof(vgg) - 1] : 'x';
+    f->has_vgg |= !after || after == '.';
+    f->has_cpm |= name && strstr(name, "conv4_4_CPM");
+    f->openpose = f->has_vgg && f->has_cpm;
 }
 
 /* ---- metadata ---- */

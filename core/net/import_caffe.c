@@ -17,7 +17,7 @@ static void recognize(const struct pd_caffe *c, struct pd_import_facts *facts)
     int channels = heat->channels + (c->paf >= 0 ? c->values[c->paf].channels : 0);
     facts->classifier = c->paf < 0 && heat->flat;
     for (int i = 0; i < c->n_layers && !facts->classifier; i++)
-        facts->openpose |= pd_import_is_openpose(c->layers[i].name);
+        pd_import_look_at(facts, c->layers[i].name);
     for (size_t i = 0; i < PD_ARRAY_SIZE(known) && facts->openpose; i++)
         if (known[i].channels == channels)
             facts->family = known[i].name;

@@ -215,11 +215,13 @@ static int edit_outputs(struct edit *e)
 
 static void recognize(struct edit *e, struct pd_import_facts *facts)
 {
-    for (size_t i = 0; i < e->graph.n_node; i++)
-        facts->openpose |= pd_import_is_openpose(e->graph.node[i]->name) ||
-                           (e->graph.node[i]->n_output && pd_import_is_openpose(e->graph.node[i]->output[0]));
+    for (size_t i = 0; i < e->graph.n_node; i++) {
+        pd_import_look_at(facts, e->graph.node[i]->name);
+        for (size_t k = 0; k < e->graph.node[i]->n_output; k++)
+            pd_import_look_at(facts, e->graph.node[i]->output[k]);
+    }
     for (size_t i = 0; i < e->graph.n_initializer; i++)
-        facts->openpose |= pd_import_is_openpose(e->graph.initializer[i]->name);
+        pd_import_look_at(facts, e->graph.initializer[i]->name);
 }
 
 /* An entry of the file that ours replaces. */

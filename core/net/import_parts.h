@@ -16,13 +16,16 @@ struct pd_import_facts {
     char name[96];
     char sha256[65];
     bool caffe, openpose, classifier; /* what the file turned out to be */
+    bool has_vgg, has_cpm;            /* see pd_import_look_at() */
     const char *family;               /* the name for OpenPose's own, "openpose-coco"; NULL */
     struct pd_import_meta meta[PD_IMPORT_META_MAX];
     int n_meta;
 };
 
-/* The layers that OpenPose added to VGG are called ..._CPM, in its own files and whatever they were converted to. */
-bool pd_import_is_openpose(const char *name);
+/* A layer's name, as one more hint. OpenPose's networks are VGG-19's first ten convolutions, the last of them conv4_2,
+ * and then conv4_3_CPM and conv4_4_CPM. Others copied the latter names, with a MobileNet before them and a licence of
+ * their own. */
+void pd_import_look_at(struct pd_import_facts *facts, const char *name);
 /* Fill @facts->meta from what is known by then. */
 void pd_import_describe(struct pd_import_facts *facts);
 

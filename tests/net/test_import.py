@@ -4,6 +4,7 @@
 
 usage: test_import.py POSED FORWARD"""
 import json
+import os
 import pathlib
 import resource
 import subprocess
@@ -23,6 +24,7 @@ import caffe
 
 POSED, FORWARD = sys.argv[1:3]
 del sys.argv[1:3]
+SHARED = pathlib.Path(os.environ.get("POSED_SHARED", pathlib.Path(os.environ["POSED_SOURCE_ROOT"]).parent / "shared"))
 TOLERANCE = 1e-4  # of the largest value
 MEMORY_MAX = 700 << 20
 SECONDS_MAX = 60  # a few on an idle machine
@@ -177,6 +179,35 @@ class Import(unittest.TestCase):
         self.refused("no node makes 'x'; the graph's outputs are: heatmap, paf", first, "-o", self.result, "--heatmaps",
                      "x", "--pafs", "paf")
         self.refused("to cut 'concat' in two, say --skeleton", first, "-o", self.result, "--both", "concat")
+
+    def test_licences_are_not_guessed_from_names_alone(self):
+        """Others call their layers ..._CPM, too; only VGG before them makes a network OpenPose's."""
+        net = caffe.Net("lookalike", 9)
+        x = net.conv("conv4_4_CPM", "image", 4, 3, pad=1)
+        net.concat("net_output", [net.conv("maps", x, 19, 1), net.conv("fields", x, 38, 1)])
+        told = self.imported(self.write(net))
+        self.assertEqual((told["name"], told["licence"], told["non_commercial"]), ("net", "", False))
+
+    def test_licence_of_others_is_left_alone(self):
+        path = SHARED / "models/human-pose-estimation-0001.onnx"
+        if not path.exists():
+            self.skipTest(f"{path.name} is not there; POSED_SHARED says where it is looked for")
+        told = self.imported(path)
+        self.assertEqual((told["licence"], told["non_commercial"]), ("", False))
+
+    def test_converted_weights_keep_their_licence(self):
+        """An ONNX file with OpenPose's layers and no metadata, as other converters write it."""
+        first, stripped = self.dir / "first.onnx", self.dir / "stripped.onnx"
+        self.imported(self.write(caffe.coco(1 / 16)))
+        raw = self.result.read_bytes()
+        self.result.rename(first)
+        end = raw.index(b"posed.name")
+        stripped.write_bytes(raw[:raw.rindex(b"\x72", 0, end)])  # metadata_props, field 14, come last
+        self.assertNotIn(b"posed.", stripped.read_bytes())
+        told = self.imported(stripped)
+        self.assertEqual((told["licence"], told["non_commercial"]), (NON_COMMERCIAL, True))
+        told = self.imported(stripped, "--licence", "trained by us")
+        self.assertEqual((told["licence"], told["non_commercial"]), ("trained by us", False))
 
     # ---- what is refused ----
 
