@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 - Caffe files that lie: each gets one line that names what is wrong, and nothing else.
+/* SPDX-License-Identifier: Apache-2.0 - Caffe files that lie: each gets one line that names what is wrong.
  */
 #include "tests/core/test.h"
 
