@@ -108,82 +108,137 @@ __global__ void depthwise(pd_conv_shape s, pd_view in, const float *weight, pd_c
 
 /* ---- the first layer ----
  * im2col of 4-channel pixels in registers: K index = tap * 4 + channel, padded to a multiple of 16, one m16n8k16 for
- * each 16 pixels, 8 output channels and 4 taps. A warp does 16 neighbouring pixels of a row and all output channels;
- * the layer is bound by writing its output, so inputs come straight from global memory through the caches. */
+ * each 16 pixels, 8 output channels and 4 taps. A warp does neighbouring pixels of a row and all output channels; the
+ * layer is bound by writing its output, so inputs come straight from global memory through the caches, and everything
+ * that a pixel does not need for itself (divisions, bounds, weights) is shared by as many pixels as registers allow. */
 constexpr int kStemWarps = 8;
+constexpr size_t kStemSharedBytes = 48 * 1024;
 
+/* Channels of a row of results: 16 bytes more than there are, so that eight rows lie in different banks. */
+__host__ __device__ inline int stem_row(int co)
+{
+    return co + 8;
+}
+
+/* Where this lane's taps are, for the low and the high half of each step's K. */
+template <int STEPS> struct stem_taps {
+    int dy[2 * STEPS], dx[2 * STEPS], offset[2 * STEPS];
+};
+
+/* The A fragments of one tile of 16 pixels. @inside: no tap of the whole run leaves the image. */
 template <int STEPS>
-__global__ void __launch_bounds__(kStemWarps * 32) stem(pd_conv_shape s, pd_view in, const uint32_t *packed,
-                                                       pd_conv_epilogue e, pd_view out)
+__device__ __forceinline__ void stem_load(uint32_t (&a)[STEPS][4], const stem_taps<STEPS> &taps, const pd_view &in,
+                                          const __half *image, int y, int x, int stride_x, bool inside)
+{
+#pragma unroll
+    for (int k = 0; k < STEPS; k++) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) { /* rows lane / 4 and 8 more; low and high half of K */
+            const int tap = 2 * k + j / 2, left = x + j % 2 * 8 * stride_x;
+            if (inside) {
+                a[k][j] = *(const uint32_t *)(image + ((ptrdiff_t)y * in.w + left + taps.offset[tap]) * 4);
+                continue;
+            }
+            const int yy = y + taps.dy[tap], xx = left + taps.dx[tap];
+            a[k][j] = 0;
+            if (yy >= 0 && yy < in.h && xx >= 0 && xx < in.w)
+                a[k][j] = *(const uint32_t *)(image + ((ptrdiff_t)yy * in.w + xx) * 4);
+        }
+    }
+}
+
+__device__ __forceinline__ void stem_mma(float (&d)[4], const uint32_t (&a)[4], uint2 w)
 {
 #if __CUDA_ARCH__ >= 800
-    extern __shared__ uint4 shared[];
-    uint32_t *const weights = (uint32_t *)shared;
-    const int blocks = s.co / 8, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    for (int i = threadIdx.x; i < STEPS * blocks * 64; i += blockDim.x)
-        weights[i] = packed[i];
-    /* results of 16 pixels, so that they leave in whole lines */
-    __half *const tile = (__half *)(weights + STEPS * blocks * 64) + warp * 16 * s.co;
-    __syncthreads();
-    /* this lane's taps: of the low and the high half of each step's K */
-    int dy[2 * STEPS], dx[2 * STEPS];
-#pragma unroll
-    for (int k = 0; k < 2 * STEPS; k++) {
-        const int tap = k / 2 * 4 + (lane % 4) / 2 + k % 2 * 2;
-        dy[k] = tap < s.kh * s.kw ? tap / s.kw * s.dilation_y - s.pad_top : -(1 << 24);
-        dx[k] = tap % s.kw * s.dilation_x - s.pad_left;
-    }
-    const int runs = (out.w + 15) / 16;
-    const size_t total = (size_t)out.n * out.h * runs;
-    for (size_t t = (size_t)blockIdx.x * kStemWarps + warp; t < total; t += (size_t)gridDim.x * kStemWarps) {
-        const int x0 = (int)(t % runs) * 16, y = (int)(t / runs % out.h), n = (int)(t / runs / out.h);
-        const __half *image = (const __half *)in.data + (size_t)n * in.h * in.w * 4 + lane % 2 * 2;
-        uint32_t a[STEPS][4];
-#pragma unroll
-        for (int k = 0; k < STEPS; k++) {
-#pragma unroll
-            for (int j = 0; j < 4; j++) { /* rows lane / 4 and 8 more; low and high half of K */
-                const int yy = y * s.stride_y + dy[2 * k + j / 2];
-                const int xx = (x0 + lane / 4 + j % 2 * 8) * s.stride_x + dx[2 * k + j / 2];
-                a[k][j] = 0;
-                if (yy >= 0 && yy < in.h && xx >= 0 && xx < in.w)
-                    a[k][j] = *(const uint32_t *)(image + ((size_t)yy * in.w + xx) * 4);
-            }
-        }
-        const size_t pixel0 = ((size_t)n * out.h + y) * out.w + x0;
-        for (int b = 0; b < blocks; b++) {
-            float d[4] = {0, 0, 0, 0};
-#pragma unroll
-            for (int k = 0; k < STEPS; k++) {
-                const uint32_t *w = weights + (k * blocks + b) * 64;
-                asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-                             "{%8, %9}, {%0, %1, %2, %3};"
-                             : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                             : "r"(a[k][0]), "r"(a[k][1]), "r"(a[k][2]), "r"(a[k][3]), "r"(w[lane]), "r"(w[32 + lane]));
-            }
-            const int co = b * 8 + (lane % 4) * 2;
-#pragma unroll
-            for (int half = 0; half < 2; half++) {
-                const int row = lane / 4 + half * 8;
-                const size_t pixel = pixel0 + (x0 + row < out.w ? row : 0);
-                *(__half2 *)(tile + row * s.co + co) =
-                    __floats2half2_rn(finish_value<__half>(e, d[2 * half], pixel, co),
-                                      finish_value<__half>(e, d[2 * half + 1], pixel, co + 1));
-            }
-        }
-        __syncwarp();
-        const int per_pixel = s.co / 8, wanted = min(16, out.w - x0) * per_pixel;
-        for (int i = lane; i < wanted; i += 32)
-            *(uint4 *)((__half *)out.data + (pixel0 + i / per_pixel) * out.stride + i % per_pixel * 8) =
-                ((const uint4 *)tile)[i];
-        __syncwarp();
-    }
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(w.x), "r"(w.y));
 #endif
 }
 
-size_t stem_shared_bytes(const pd_conv_shape *s)
+template <int STEPS, int kTiles>
+__global__ void __launch_bounds__(kStemWarps * 32, STEPS <= 3 ? 2 : 1)
+    stem(pd_conv_shape s, pd_view in, const uint32_t *packed, pd_conv_epilogue e, pd_view out)
 {
-    return pd_cuda_stem_weight_elements(s) * 2 + (size_t)kStemWarps * 16 * s->co * 2;
+    constexpr int kPixels = kTiles * 16;
+    extern __shared__ uint4 shared[];
+    uint32_t *const weights = (uint32_t *)shared;
+    const int blocks = s.co / 8, lane = threadIdx.x % 32, warp = threadIdx.x / 32, row_length = stem_row(s.co);
+    for (int i = threadIdx.x; i < STEPS * blocks * 64; i += blockDim.x)
+        weights[i] = packed[i];
+    /* results of the warp's pixels, so that they leave in whole lines */
+    __half *const tile = (__half *)(weights + STEPS * blocks * 64) + (size_t)warp * kPixels * row_length;
+    __syncthreads();
+    stem_taps<STEPS> taps;
+#pragma unroll
+    for (int k = 0; k < 2 * STEPS; k++) {
+        const int tap = k / 2 * 4 + (lane % 4) / 2 + k % 2 * 2;
+        const bool real = tap < s.kh * s.kw; /* the others meet weights of zero */
+        taps.dy[k] = real ? tap / s.kw * s.dilation_y - s.pad_top : -(1 << 24);
+        taps.dx[k] = tap % s.kw * s.dilation_x - s.pad_left;
+        taps.offset[k] = real ? taps.dy[k] * in.w + taps.dx[k] : 0;
+    }
+    const bool plain = e.act == PD_ACT_RELU && !e.residual;
+    const uint32_t runs = (uint32_t)(out.w + kPixels - 1) / kPixels, total = (uint32_t)out.n * out.h * runs;
+    const int last_y = in.h - 1 - (s.kh - 1) * s.dilation_y, last_x = in.w - 1 - (s.kw - 1) * s.dilation_x;
+    const int per_pixel = s.co / 8, row_step = 32 / per_pixel, chunk_step = 32 % per_pixel;
+    const int first_row = lane / per_pixel, first_chunk = lane % per_pixel;
+    for (uint32_t t = blockIdx.x * kStemWarps + warp; t < total; t += gridDim.x * kStemWarps) {
+        const uint32_t line = t / runs;
+        const int x0 = (int)(t - line * runs) * kPixels, n = (int)(line / out.h), y = (int)(line - n * out.h);
+        const __half *image = (const __half *)in.data + (size_t)n * in.h * in.w * 4 + lane % 2 * 2;
+        const int top = y * s.stride_y, left = x0 * s.stride_x;
+        const bool inside = top >= s.pad_top && top - s.pad_top <= last_y && left >= s.pad_left &&
+                            left + (kPixels - 1) * s.stride_x - s.pad_left <= last_x;
+        uint32_t a[kTiles][STEPS][4];
+#pragma unroll
+        for (int i = 0; i < kTiles; i++)
+            stem_load<STEPS>(a[i], taps, in, image, top, left + (i * 16 + lane / 4) * s.stride_x, s.stride_x, inside);
+        const size_t pixel0 = (size_t)line * out.w + x0;
+        for (int b = 0; b < blocks; b++) {
+            float d[kTiles][4] = {};
+#pragma unroll
+            for (int k = 0; k < STEPS; k++) {
+                const uint2 w = *(const uint2 *)(weights + ((k * blocks + b) * 32 + lane) * 2);
+#pragma unroll
+                for (int i = 0; i < kTiles; i++)
+                    stem_mma(d[i], a[i][k], w);
+            }
+            const int co = b * 8 + (lane % 4) * 2;
+            const float bias[2] = {e.bias ? e.bias[co] : 0.0f, e.bias ? e.bias[co + 1] : 0.0f};
+#pragma unroll
+            for (int j = 0; j < 2 * kTiles; j++) {
+                const int row = lane / 4 + j * 8;
+                float v[2];
+#pragma unroll
+                for (int c = 0; c < 2; c++) {
+                    v[c] = d[j / 2][j % 2 * 2 + c] + bias[c];
+                    if (plain) {
+                        v[c] = fmaxf(v[c], 0.0f);
+                        continue;
+                    }
+                    if (e.residual && x0 + row < out.w)
+                        v[c] += load((const __half *)e.residual + (pixel0 + row) * e.residual_stride + co + c);
+                    v[c] = activate(e, v[c], co + c);
+                }
+                *(__half2 *)(tile + row * row_length + co) = __floats2half2_rn(v[0], v[1]);
+            }
+        }
+        __syncwarp();
+        __half *const to = (__half *)out.data + pixel0 * out.stride;
+        const int rows = min(kPixels, out.w - x0);
+        for (int row = first_row, chunk = first_chunk; row < rows; row += row_step, chunk += chunk_step) {
+            if (chunk >= per_pixel) {
+                chunk -= per_pixel;
+                if (++row >= rows)
+                    break;
+            }
+            *(uint4 *)(to + (size_t)row * out.stride + chunk * 8) =
+                *(const uint4 *)(tile + row * row_length + chunk * 8);
+        }
+        __syncwarp();
+    }
 }
 
 /* Steps of four taps that there are kernels for. */
@@ -193,13 +248,29 @@ int stem_steps(const pd_conv_shape *s)
     return steps <= 1 ? 1 : steps <= 3 ? 3 : steps <= 7 ? 7 : steps <= 13 ? 13 : 0;
 }
 
-template <int STEPS>
-void stem_start(const pd_conv_shape *s, const pd_view *in, const void *packed, const pd_conv_epilogue *e,
-                const pd_view *out, cudaStream_t stream)
+size_t stem_shared_bytes(const pd_conv_shape *s, int tiles)
 {
-    const size_t runs = (size_t)out->n * out->h * ((out->w + 15) / 16), blocks = (runs + kStemWarps - 1) / kStemWarps;
-    stem<STEPS><<<(unsigned)(blocks < 4096 ? blocks : 4096), kStemWarps * 32, stem_shared_bytes(s), stream>>>(
-        *s, *in, (const uint32_t *)packed, *e, *out);
+    return pd_cuda_stem_weight_elements(s) * 2 + (size_t)kStemWarps * tiles * 16 * stem_row(s->co) * 2;
+}
+
+/* Tiles of 16 pixels a warp does at once: as many as registers and shared memory have room for. */
+int stem_tiles(const pd_conv_shape *s)
+{
+    return stem_steps(s) <= 3 && stem_shared_bytes(s, 2) <= kStemSharedBytes ? 2 : 1;
+}
+
+template <int STEPS, int kTiles>
+int stem_start(const pd_conv_shape *s, const pd_view *in, const void *packed, const pd_conv_epilogue *e,
+               const pd_view *out, cudaStream_t stream)
+{
+    constexpr int kPixels = kTiles * 16;
+    const size_t runs = (size_t)out->n * out->h * ((out->w + kPixels - 1) / kPixels);
+    const size_t blocks = (runs + kStemWarps - 1) / kStemWarps;
+    if (runs > INT32_MAX) /* the kernel counts in 32 bits: 64-bit divisions would cost more than the arithmetic */
+        return cudaErrorInvalidValue;
+    stem<STEPS, kTiles><<<(unsigned)(blocks < 4096 ? blocks : 4096), kStemWarps * 32, stem_shared_bytes(s, kTiles),
+                          stream>>>(*s, *in, (const uint32_t *)packed, *e, *out);
+    return cudaGetLastError();
 }
 
 } // namespace
@@ -238,7 +309,7 @@ int pd_cuda_depthwise(enum pd_elem elem, const pd_conv_shape *s, const pd_view *
 bool pd_cuda_stem_supports(const pd_conv_shape *s)
 {
     return s->groups == 1 && s->ci <= 4 && stem_steps(s) > 0 && s->co % 8 == 0 && s->co <= 128 &&
-           stem_shared_bytes(s) <= 48 * 1024;
+           stem_shared_bytes(s, 1) <= kStemSharedBytes;
 }
 
 size_t pd_cuda_stem_weight_elements(const pd_conv_shape *s)
@@ -246,8 +317,8 @@ size_t pd_cuda_stem_weight_elements(const pd_conv_shape *s)
     return (size_t)stem_steps(s) * (s->co / 8) * 128;
 }
 
-/* In the order of the mma's B fragment: for each step of 4 taps and 8 channels, register 0 of 32 lanes, then register
- * 1. A lane holds k = 2 * (lane % 4) and the next (+ 8 in register 1), n = lane / 4. */
+/* In the order of the mma's B fragment: for each step of 4 taps and 8 channels, registers 0 and 1 of each of 32 lanes.
+ * A lane holds k = 2 * (lane % 4) and the next (+ 8 in register 1), n = lane / 4. */
 void pd_cuda_stem_pack(const pd_conv_shape *s, const float *weight, uint16_t *packed)
 {
     const int taps = s->kh * s->kw, steps = stem_steps(s), blocks = s->co / 8;
@@ -260,7 +331,7 @@ void pd_cuda_stem_pack(const pd_conv_shape *s, const float *weight, uint16_t *pa
                         const int co = b * 8 + lane / 4;
                         const float w = tap < taps && c < s->ci ? weight[((size_t)co * s->ci + c) * taps + tap] : 0.0f;
                         const __half h = __float2half_rn(w);
-                        memcpy(packed + ((((size_t)k * blocks + b) * 2 + reg) * 32 + lane) * 2 + e, &h, sizeof(h));
+                        memcpy(packed + ((((size_t)k * blocks + b) * 32 + lane) * 2 + reg) * 2 + e, &h, sizeof(h));
                     }
 }
 
@@ -269,19 +340,16 @@ int pd_cuda_stem(const pd_conv_shape *s, const pd_view *in, const void *packed, 
 {
     switch (stem_steps(s)) {
     case 1:
-        stem_start<1>(s, in, packed, e, out, stream);
-        break;
+        return stem_tiles(s) == 2 ? stem_start<1, 2>(s, in, packed, e, out, stream)
+                                  : stem_start<1, 1>(s, in, packed, e, out, stream);
     case 3:
-        stem_start<3>(s, in, packed, e, out, stream);
-        break;
+        return stem_tiles(s) == 2 ? stem_start<3, 2>(s, in, packed, e, out, stream)
+                                  : stem_start<3, 1>(s, in, packed, e, out, stream);
     case 7:
-        stem_start<7>(s, in, packed, e, out, stream);
-        break;
+        return stem_start<7, 1>(s, in, packed, e, out, stream);
     case 13:
-        stem_start<13>(s, in, packed, e, out, stream);
-        break;
+        return stem_start<13, 1>(s, in, packed, e, out, stream);
     default:
         return cudaErrorNotSupported;
     }
-    return cudaGetLastError();
 }
