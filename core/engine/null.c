@@ -9,6 +9,7 @@
  *   POSED_NULL_FRAME_MS=X    and X ms more for each frame
  *   POSED_NULL_LOST_AFTER=N  the device is lost after N batches: -ENODEV from then on
  *   POSED_NULL_HANG_AFTER=N  the batch after N others never ends
+ *   POSED_NULL_FAIL_EVERY=N  every Nth batch fails
  */
 #include <errno.h>
 #include <math.h>
@@ -32,6 +33,7 @@ struct null_engine {
     const struct pd_net *net;
     int64_t batch_ns, frame_ns;
     long lost_after, hang_after; /* batches; -1: never */
+    long fail_every;             /* batches; 0 or less: none */
     long n_batches;
     struct canned *canned; /* of the size that was asked for last */
 };
@@ -272,6 +274,7 @@ static int null_open(const struct pd_net *net, const struct pd_engine_params *pa
     e->frame_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_FRAME_MS"), 0, SECONDS_MAX * 1e3) * 1e6);
     e->lost_after = (long)PD_CLAMP(setting("POSED_NULL_LOST_AFTER"), -1, 1e9);
     e->hang_after = (long)PD_CLAMP(setting("POSED_NULL_HANG_AFTER"), -1, 1e9);
+    e->fail_every = (long)PD_CLAMP(setting("POSED_NULL_FAIL_EVERY"), -1, 1e9);
     r = set_size(e, params->width, params->height, err);
     if (r < 0) {
         null_close(e);
@@ -304,6 +307,8 @@ static int null_run(void *self, struct pd_batch *batch)
         pause();
     if (e->lost_after >= 0 && before >= e->lost_after)
         return pd_err_set(&batch->err, -ENODEV, "the device is lost (POSED_NULL_LOST_AFTER=%ld)", e->lost_after);
+    if (e->fail_every > 0 && e->n_batches % e->fail_every == 0)
+        return pd_err_set(&batch->err, -EIO, "a batch failed (POSED_NULL_FAIL_EVERY=%ld)", e->fail_every);
     int r = set_size(e, batch->width, batch->height, &batch->err);
     if (r < 0)
         return r;

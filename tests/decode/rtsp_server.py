@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""An RTSP camera for tests: rtsp_server.py [PORT [USER PASSWORD]]. Prints its port; serves /cam and /hevc until killed.
+"""An RTSP camera for tests: rtsp_server.py [PORT [USER PASSWORD]]. Prints its port; serves /cam, /gop and /jpeg until
+killed. POSED_RTSP_SIZE=WxH in the environment is the size of the picture.
 
 Exits with 77 (skip) when gst-rtsp-server or the H.264 encoder is not installed.
 """
+import os
 import sys
 
 try:
@@ -14,7 +16,9 @@ try:
 except (ImportError, ValueError):
     sys.exit(77)
 
-PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! "
+WIDTH, HEIGHT = os.environ.get("POSED_RTSP_SIZE", "320x240").split("x")
+PICTURE = ("videotestsrc is-live=true pattern=ball ! "
+           f"video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate=25/1 ! ")
 ENCODERS = {
     "/cam": ("x264enc", "x264enc tune=zerolatency key-int-max=25 ! rtph264pay name=pay0 pt=96 config-interval=1"),
     "/gop": ("x264enc", "x264enc tune=zerolatency key-int-max=125 ! rtph264pay name=pay0 pt=96 config-interval=1"),
