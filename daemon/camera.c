@@ -138,11 +138,12 @@ static struct pd_source_config source_config(const struct pd_camera *camera)
 {
     const struct pd_camera_config *c = camera->config;
     const struct pd_config *daemon = camera->tree->config;
-    bool automatic = !strcmp(c->hwaccel, "auto");
+    /* an engine that computes on the CPU cannot read what lies on a GPU */
+    bool gpu = camera->device_frames && strcmp(c->hwaccel, "none") != 0;
     return (struct pd_source_config){
         .name = c->name, .url = c->url, .username = c->username, .password = c->password, .transport = c->transport,
         .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps,
-        .hwaccel = automatic ? (camera->device_frames ? "cuda" : "none") : c->hwaccel,
+        .hwaccel = gpu ? "cuda" : "none",
         .cuda_device = daemon->n_devices ? daemon->devices[0] : 0,
         .open_timeout_s = c->open_timeout_s, .read_timeout_s = c->read_timeout_s,
     };

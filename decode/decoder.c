@@ -6,11 +6,14 @@
 
 #include <libavcodec/avcodec.h>
 
+#include "core/log.h"
 #include "decode/av.h"
 #include "decode/hwaccel.h"
 
 /* A stream with intra refresh never has a keyframe. After this many packets (10 s at 30 a second) it goes in anyway. */
 #define WAIT_KEY_MAX 300
+/* Packets that the GPU fails on, one after another, before software takes over: a second or two of video. */
+#define HARDWARE_FAILURES 30
 
 /* Our mark on a packet that comes back on its frame. */
 #if LIBAVCODEC_VERSION_MAJOR >= 60
@@ -55,38 +58,37 @@ static bool conceals(enum AVCodecID id)
     return id == AV_CODEC_ID_PNG || id == AV_CODEC_ID_APNG || id == AV_CODEC_ID_MJPEG;
 }
 
-int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
-                    struct pd_err *err)
+static int open_context(struct pd_decoder *decoder, struct pd_err *err)
 {
-    memset(decoder, 0, sizeof(*decoder));
-    const char *codec_name = avcodec_get_name(params->par->codec_id);
+    const struct pd_decoder_params *params = &decoder->params;
+    const char *name = decoder->name, *codec_name = avcodec_get_name(params->par->codec_id);
     const AVCodec *codec = avcodec_find_decoder(params->par->codec_id);
     if (!codec)
         return pd_err_set(err, -ENOTSUP, "%s: this FFmpeg has no decoder for %s", name, codec_name);
     decoder->avctx = avcodec_alloc_context3(codec);
-    decoder->frame = av_frame_alloc();
-    if (!decoder->avctx || !decoder->frame)
-        goto nomem;
-    int r = avcodec_parameters_to_context(decoder->avctx, params->par);
-    if (r < 0)
-        goto nomem;
+    if (!decoder->avctx || avcodec_parameters_to_context(decoder->avctx, params->par) < 0)
+        return pd_err_set(err, -ENOMEM, "%s: out of memory", name);
     set_threads(decoder->avctx, params);
     decoder->avctx->max_pixels = PD_AV_PIXELS_MAX;
     decoder->avctx->flags |= COPY_MARK;
     if (params->strict && conceals(params->par->codec_id))
         decoder->avctx->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
+    pd_hwaccel_attach(decoder, codec);
+    int r = avcodec_open2(decoder->avctx, codec, NULL);
+    return r < 0 ? pd_av_err(err, r, name, codec_name) : 0;
+}
+
+int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
+                    struct pd_err *err)
+{
+    memset(decoder, 0, sizeof(*decoder));
+    decoder->params = *params;
+    decoder->name = name;
     decoder->wait_key = params->live;
-    pd_hwaccel_attach(decoder, codec, params);
-    r = avcodec_open2(decoder->avctx, codec, NULL);
-    if (r < 0) {
-        r = pd_av_err(err, r, name, codec_name);
-        goto fail;
-    }
-    return 0;
-nomem:
-    r = pd_err_set(err, -ENOMEM, "%s: out of memory", name);
-fail:
-    pd_decoder_finish(decoder);
+    decoder->frame = av_frame_alloc();
+    int r = decoder->frame ? open_context(decoder, err) : pd_err_set(err, -ENOMEM, "%s: out of memory", name);
+    if (r < 0)
+        pd_decoder_finish(decoder);
     return r;
 }
 
@@ -94,7 +96,13 @@ void pd_decoder_finish(struct pd_decoder *decoder)
 {
     avcodec_free_context(&decoder->avctx);
     av_frame_free(&decoder->frame);
-    av_buffer_unref(&decoder->device);
+    pd_hwaccel_detach(decoder);
+}
+
+/* On the GPU that is also what "no surface is free" is called: a frame lost. */
+static bool out_of_memory(const struct pd_decoder *decoder, int averror)
+{
+    return averror == AVERROR(ENOMEM) && !decoder->hardware;
 }
 
 /* Before the first keyframe a decoder has nothing to refer to: what it made would be grey mud. */
@@ -108,6 +116,22 @@ static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
     return false;
 }
 
+/* The GPU took the stream and then could not decode it, which only its errors tell: go on in software, from the next
+ * keyframe. An occasional error is the stream's. */
+static int note_failure(struct pd_decoder *decoder)
+{
+    decoder->corrupt++;
+    if (!decoder->hardware || ++decoder->failures < HARDWARE_FAILURES)
+        return 0;
+    pd_log_warn(decoder->name, "the GPU fails to decode this stream: decoding in software from now on");
+    avcodec_free_context(&decoder->avctx);
+    pd_hwaccel_detach(decoder);
+    decoder->params.hwaccel = NULL;
+    decoder->wait_key = true;
+    decoder->waited = 0;
+    return open_context(decoder, NULL) < 0 ? -ENOMEM : 0;
+}
+
 int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct pd_arrival *arrival)
 {
     if (packet) {
@@ -118,12 +142,12 @@ int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct p
         mark_set(decoder->avctx, packet, mark);
     }
     int r = avcodec_send_packet(decoder->avctx, packet);
-    if (r == AVERROR(EAGAIN) || r == AVERROR(ENOMEM))
-        return r == AVERROR(EAGAIN) ? -EAGAIN : -ENOMEM;
+    if (r == AVERROR(EAGAIN))
+        return -EAGAIN;
+    if (out_of_memory(decoder, r))
+        return -ENOMEM;
     decoder->n_arrivals++;
-    if (r < 0 && r != AVERROR_EOF)
-        decoder->corrupt++;
-    return 0;
+    return r < 0 && r != AVERROR_EOF ? note_failure(decoder) : 0;
 }
 
 static bool damaged(const AVFrame *frame)
@@ -139,13 +163,14 @@ int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct p
             return -EAGAIN;
         if (r == AVERROR_EOF)
             return -EPIPE;
-        if (r == AVERROR(ENOMEM))
+        if (out_of_memory(decoder, r))
             return -ENOMEM;
         if (r < 0) {
             /* One frame's error, told late by a frame thread or by the drain; each call consumes one. */
-            decoder->corrupt++;
-            return -EBADMSG;
+            r = note_failure(decoder);
+            return r < 0 ? r : -EBADMSG;
         }
+        decoder->failures = 0;
         if (damaged(decoder->frame)) {
             decoder->corrupt++;
             av_frame_unref(decoder->frame);

@@ -2,7 +2,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One video decoder: packets in, whole frames out. Damaged frames and packets that do not decode are counted and
- * swallowed here, whatever bytes come. One thread.
+ * swallowed here, whatever bytes come. A GPU that fails where it was asked to decode is replaced by software. One thread.
  */
 #include "core/err.h"
 #include "decode/avframe.h"
@@ -22,19 +22,8 @@ struct pd_arrival {
 };
 #define PD_ARRIVALS 256 /* a power of two, above any decoder's delay (16 reference frames, 64 threads) */
 
-struct pd_decoder {
-    struct AVCodecContext *avctx;
-    struct AVFrame *frame;
-    struct AVBufferRef *device; /* hwaccel, or NULL */
-    uint64_t corrupt;           /* packets and frames swallowed */
-    bool wait_key;              /* live: nothing goes in before a keyframe */
-    int waited;                 /* packets dropped while waiting */
-    unsigned n_arrivals;
-    struct pd_arrival arrivals[PD_ARRIVALS];
-};
-
 struct pd_decoder_params {
-    const struct AVCodecParameters *par;
+    const struct AVCodecParameters *par; /* outlives the decoder */
     bool live;
     int threads;
     const char *hwaccel;
@@ -42,6 +31,23 @@ struct pd_decoder_params {
     bool strict; /* pictures: refuse what a video would conceal */
 };
 
+struct pd_decoder {
+    struct AVCodecContext *avctx;
+    struct AVFrame *frame;
+    const char *name; /* not copied */
+    struct pd_decoder_params params;
+    struct AVBufferRef *device; /* hwaccel, or NULL */
+    bool hardware;              /* the GPU was asked to decode this stream and did not refuse so far */
+    int failures;               /* in a row, while it is asked */
+    bool told;                  /* that it is software after all */
+    uint64_t corrupt;           /* packets and frames swallowed */
+    bool wait_key;              /* live: nothing goes in before a keyframe */
+    int waited;                 /* packets dropped while waiting */
+    unsigned n_arrivals;
+    struct pd_arrival arrivals[PD_ARRIVALS];
+};
+
+/* @name, for messages, outlives the decoder, which must not move meanwhile. */
 int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
                     struct pd_err *err);
 void pd_decoder_finish(struct pd_decoder *decoder);

@@ -23,13 +23,30 @@ struct cuda_device {
     void *context, *stream;
 };
 
-/* Called again at every change of format: the GPU's format when it is offered and possible, else software. */
+/* What the engine reads: NVDEC gives NV12 for the first ones, P010 for the 10-bit one. */
+static bool engine_reads(enum AVPixelFormat format)
+{
+    return format == AV_PIX_FMT_YUV420P || format == AV_PIX_FMT_YUVJ420P || format == AV_PIX_FMT_YUV420P10LE;
+}
+
+/* Called at every change of format, and again without the GPU's format when its decoder could not be made. */
 static enum AVPixelFormat choose_format(AVCodecContext *avctx, const enum AVPixelFormat *formats)
 {
-    for (const enum AVPixelFormat *f = formats; *f != AV_PIX_FMT_NONE; f++)
-        if (*f == AV_PIX_FMT_CUDA)
-            return *f;
-    return avcodec_default_get_format(avctx, formats);
+    struct pd_decoder *decoder = avctx->opaque;
+    const enum AVPixelFormat *f = formats;
+    bool offered = false;
+    for (; *f != AV_PIX_FMT_NONE; f++)
+        offered |= *f == AV_PIX_FMT_CUDA;
+    const bool take = offered && engine_reads(avctx->sw_pix_fmt);
+    const bool failed = decoder->hardware && !offered;
+    if (failed || (!take && !decoder->told))
+        pd_log_info(decoder->name, "%s: decoding in software",
+                    failed ? "the GPU has no decoder for this stream (or no libnvcuvid)"
+                           : "the GPU decodes no such pixel format");
+    decoder->told |= failed || !take;
+    decoder->hardware = take;
+    /* the last is the software format; avcodec_default_get_format() would pick the GPU's whenever it is there */
+    return take ? AV_PIX_FMT_CUDA : f > formats ? f[-1] : AV_PIX_FMT_NONE;
 }
 
 static bool offers_cuda(const AVCodec *codec)
@@ -80,19 +97,31 @@ static AVBufferRef *open_device(void *cuda_context)
     return ref;
 }
 
-void pd_hwaccel_attach(struct pd_decoder *decoder, const AVCodec *codec, const struct pd_decoder_params *params)
+void pd_hwaccel_attach(struct pd_decoder *decoder, const AVCodec *codec)
 {
-    if (!params->hwaccel || strcmp(params->hwaccel, "cuda") != 0 || !offers_cuda(codec))
+    const struct pd_decoder_params *params = &decoder->params;
+    /* for single pictures a decoder of the GPU's costs more to set up than it saves */
+    if (!params->hwaccel || strcmp(params->hwaccel, "cuda") != 0 || params->strict || !offers_cuda(codec))
         return;
     decoder->device = open_device(primary_context(params->cuda_device));
-    if (!decoder->device)
+    if (!decoder->device) {
+        pd_log_info(decoder->name, "no GPU %d to decode on: decoding in software", params->cuda_device);
         return;
+    }
     AVBufferRef *ref = av_buffer_ref(decoder->device);
     if (!ref)
         return;
     decoder->avctx->hw_device_ctx = ref;
     decoder->avctx->extra_hw_frames = EXTRA_SURFACES;
     decoder->avctx->get_format = choose_format;
+    decoder->avctx->opaque = decoder;
     /* Frame threads would each claim a surface more. */
     decoder->avctx->thread_count = 1;
+}
+
+void pd_hwaccel_detach(struct pd_decoder *decoder)
+{
+    av_buffer_unref(&decoder->device);
+    decoder->hardware = false;
+    decoder->failures = 0;
 }

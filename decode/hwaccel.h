@@ -5,7 +5,8 @@
  */
 struct AVCodec;
 struct pd_decoder;
-struct pd_decoder_params;
 
-/* Before avcodec_open2(): sets the decoder up for params->hwaccel where codec and device can; else leaves it. */
-void pd_hwaccel_attach(struct pd_decoder *decoder, const struct AVCodec *codec, const struct pd_decoder_params *params);
+/* Before avcodec_open2(): sets the decoder up for its params.hwaccel where codec and device can; else leaves it. */
+void pd_hwaccel_attach(struct pd_decoder *decoder, const struct AVCodec *codec);
+/* After the codec context is gone. */
+void pd_hwaccel_detach(struct pd_decoder *decoder);

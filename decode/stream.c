@@ -16,6 +16,7 @@
 #include "decode/demux.h"
 #include "decode/reader_impl.h"
 #include "decode/rotate.h"
+#include "decode/writer.h"
 
 /* A camera's own clock is believed when it is this near to ours, including the way through the network. */
 #define NTP_TRUST_US INT64_C(5000000)
@@ -126,8 +127,10 @@ static int finish_frame(struct stream *s, const AVFrame *av, const struct pd_arr
     if (r < 0)
         return pd_err_prefix(err, r, "%s", s->input.name);
     struct pd_orientation turn = orientation_of(s, av);
-    if (!pd_orientation_upright(turn) && f->mem == PD_MEM_HOST) {
-        struct pd_frame *turned = pd_frame_turn(f, turn);
+    if (!pd_orientation_upright(turn)) {
+        struct pd_frame *host = f->mem == PD_MEM_HOST ? pd_frame_ref(f) : pd_frame_to_rgb(f);
+        struct pd_frame *turned = host ? pd_frame_turn(host, turn) : NULL;
+        pd_frame_unref(&host);
         pd_frame_unref(&f);
         if (!turned)
             return pd_err_set(err, -ENOTSUP, "%s: a picture of this format cannot be turned upright", s->input.name);
