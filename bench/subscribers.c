@@ -6,7 +6,8 @@
  *
  * The healthy ones read as fast as they can; ten of them look at every line: its sequence number against the one before
  * (a gap line explains a jump), and its time of capture against the clock. For meaningful delays the cameras have to be
- * live ("realtime") on this machine. Exit 1 when a loss was not told of.
+ * live ("realtime") on this machine. Processor time is the daemon's and this program's own while it measures: it tells
+ * of the cost where other work on the machine makes delays mean little. Exit 1 when a loss was not told of.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -47,6 +48,40 @@ static double now(clockid_t clock)
     struct timespec ts;
     clock_gettime(clock, &ts);
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* Seconds of processor time that a thread, or (tid 0) all of process @pid, has had. */
+static double cpu_of(pid_t pid, pid_t tid)
+{
+    char path[64], text[512] = "";
+    snprintf(path, sizeof(path), tid ? "/proc/%d/task/%d/stat" : "/proc/%d/stat", pid, tid);
+    FILE *file = fopen(path, "r");
+    if (file && !fgets(text, sizeof(text), file))
+        *text = 0;
+    if (file)
+        fclose(file);
+    unsigned long user, system;
+    const char *rest = strrchr(text, ')'); /* the name may hold anything */
+    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+        return 0;
+    return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+struct cpu {
+    double daemon, loop, self;
+};
+
+static struct cpu cpu_now(pid_t daemon)
+{
+    return (struct cpu){cpu_of(daemon, 0), cpu_of(daemon, daemon), now(CLOCK_PROCESS_CPUTIME_ID)};
+}
+
+static pid_t peer_of(int fd)
+{
+    struct ucred cred = {0};
+    socklen_t len = sizeof(cred);
+    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+    return cred.pid;
 }
 
 static int connect_to(const char *path)
@@ -162,6 +197,8 @@ int main(int argc, char **argv)
         }
     }
     printf("%d connected in %.2f s\n", n, now(CLOCK_MONOTONIC) - begin);
+    pid_t daemon = n > 0 ? peer_of(all[0].fd) : 0;
+    struct cpu before = cpu_now(daemon);
     begin = now(CLOCK_MONOTONIC);
     while (now(CLOCK_MONOTONIC) < begin + seconds) {
         struct epoll_event events[64];
@@ -172,6 +209,7 @@ int main(int argc, char **argv)
                 return 1;
             }
     }
+    struct cpu after = cpu_now(daemon);
     qsort(seen.delays, (size_t)seen.n_delays, sizeof(seen.delays[0]), by_value);
     double took = now(CLOCK_MONOTONIC) - begin;
     printf("%.0f lines/s, %.1f MB/s; observers: %d lines, %lld frames lost and told, %lld untold\n",
@@ -179,5 +217,9 @@ int main(int argc, char **argv)
     if (seen.n_delays)
         printf("capture to client: p50 %.1f ms, p99 %.1f ms, max %.1f ms\n", (double)seen.delays[seen.n_delays / 2],
                (double)seen.delays[(int)((double)seen.n_delays * 0.99)], (double)seen.delays[seen.n_delays - 1]);
+    if (seen.lines)
+        printf("processor time: daemon %.2f s (its loop %.2f s: %.2f us a line), this program %.2f s\n",
+               after.daemon - before.daemon, after.loop - before.loop,
+               (after.loop - before.loop) * 1e6 / (double)seen.lines, after.self - before.self);
     return seen.untold != 0;
 }

@@ -47,6 +47,7 @@ void pd_client_finish(struct pd_client *client, const char *reason)
 {
     if (client->closing || client->finishing)
         return;
+    pd_hub_spread(client->server->params.hub, NULL);
     client->finishing = true;
     client->bye_reason = reason;
     uv_read_stop((uv_stream_t *)&client->pipe);
@@ -72,7 +73,7 @@ static void on_written(uv_write_t *req, int status)
 static void write_async(struct pd_client *client)
 {
     struct pd_outbox *ob = &client->sub.outbox;
-    if (!pd_outbox_start(ob, pd_hub_names(client->server->params.hub)))
+    if (!pd_outbox_start(ob, pd_hub_gaps(client->server->params.hub)))
         return;
     uv_buf_t buf = uv_buf_init(ob->current->text + ob->current_offset,
                                (unsigned)(ob->current->len - ob->current_offset));
@@ -90,7 +91,7 @@ static bool write_some(struct pd_client *client)
     struct pd_gather g;
     uv_buf_t bufs[PD_OUTBOX_GATHER_MAX];
     struct pd_outbox *ob = &client->sub.outbox;
-    pd_outbox_gather(ob, pd_hub_names(client->server->params.hub), PD_OUTBOX_GATHER_MAX, &g);
+    pd_outbox_gather(ob, pd_hub_gaps(client->server->params.hub), PD_OUTBOX_GATHER_MAX, &g);
     for (int i = 0; i < g.n; i++)
         bufs[i] = uv_buf_init(g.iov[i].iov_base, (unsigned)g.iov[i].iov_len);
     size_t want = g.bytes;

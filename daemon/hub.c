@@ -14,22 +14,50 @@ struct camera {
     uint64_t last_seq;
     bool settled;           /* subscribers have been told of losses up to last_seq */
     struct pd_line *status; /* current state, NULL: none yet */
+    struct pd_line *gap;    /* the gap line made last: what one subscriber missed, most missed */
+    uint64_t gap_from, gap_to, gap_lost;
 };
+
+/* A line that is published and in nobody's outbox yet. */
+struct pending {
+    struct pd_line *line; /* one reference */
+    int camera;
+    uint64_t seq;
+    int64_t now_ns;
+};
+
+/* Four frames of 32 cameras: what comes between two rounds of writing. */
+#define PENDING_MAX 128
 
 struct pd_hub {
     struct pd_hub_params params;
-    struct pd_outbox_names names;
+    struct pd_outbox_gaps gaps;
     int n_cameras; /* entries ever used */
     struct camera cameras[PD_CAMERAS_MAX];
     int n_subscribers;
     struct pd_subscriber *subscribers;
+    int n_thinned; /* subscribers with max_fps */
+    uint64_t published; /* lines, ever */
+    int n_pending;      /* the last ones of these */
+    struct pending pending[PENDING_MAX];
     uint64_t lost_by_the_gone;
 };
 
-static const char *name_of(int camera, void *user)
+static struct pd_line *gap_line(int camera, uint64_t from, uint64_t to, uint64_t lost, void *user)
 {
-    const struct pd_hub *hub = user;
-    return hub->cameras[camera].name;
+    struct pd_hub *hub = user;
+    struct camera *cam = &hub->cameras[camera];
+    if (cam->gap && cam->gap_from == from && cam->gap_to == to && cam->gap_lost == lost)
+        return pd_line_ref(cam->gap);
+    struct pd_line *line = pd_json_gap(cam->name, from, to, lost);
+    if (!line)
+        return NULL;
+    pd_line_unref(cam->gap);
+    cam->gap = pd_line_ref(line);
+    cam->gap_from = from;
+    cam->gap_to = to;
+    cam->gap_lost = lost;
+    return line;
 }
 
 struct pd_hub *pd_hub_create(const struct pd_hub_params *params)
@@ -43,7 +71,7 @@ struct pd_hub *pd_hub_create(const struct pd_hub_params *params)
         hub->params.client_cap = PD_HUB_CLIENT_CAP;
     if (!hub->params.total_cap)
         hub->params.total_cap = PD_HUB_TOTAL_CAP;
-    hub->names = (struct pd_outbox_names){name_of, hub};
+    hub->gaps = (struct pd_outbox_gaps){gap_line, hub};
     return hub;
 }
 
@@ -51,8 +79,12 @@ void pd_hub_destroy(struct pd_hub *hub)
 {
     if (!hub)
         return;
-    for (int i = 0; i < hub->n_cameras; i++)
+    for (int i = 0; i < hub->n_pending; i++)
+        pd_line_unref(hub->pending[i].line);
+    for (int i = 0; i < hub->n_cameras; i++) {
         pd_line_unref(hub->cameras[i].status);
+        pd_line_unref(hub->cameras[i].gap);
+    }
     free(hub);
 }
 
@@ -81,6 +113,7 @@ static bool is_free(struct pd_hub *hub, int i)
     for (struct pd_subscriber *sub = hub->subscribers; sub; sub = sub->next)
         pd_outbox_stream_off(&sub->outbox, i);
     pd_line_unref(hub->cameras[i].status);
+    pd_line_unref(hub->cameras[i].gap);
     hub->cameras[i] = (struct camera){0};
     return true;
 }
@@ -88,6 +121,7 @@ static bool is_free(struct pd_hub *hub, int i)
 int pd_hub_add_camera(struct pd_hub *hub, const char *name)
 {
     int i = 0;
+    pd_hub_spread(hub, NULL);
     while (i < hub->n_cameras && !is_free(hub, i))
         i++;
     if (i == PD_CAMERAS_MAX)
@@ -144,8 +178,35 @@ void pd_hub_publish(struct pd_hub *hub, int camera, uint64_t seq, struct pd_line
         return;
     cam->last_seq = seq;
     cam->settled = false;
-    for (struct pd_subscriber *sub = hub->subscribers; sub; sub = sub->next)
-        pd_outbox_pose(&sub->outbox, camera, seq, line, now_ns);
+    hub->pending[hub->n_pending++] = (struct pending){pd_line_ref(line), camera, seq, now_ns};
+    hub->published++;
+    if (hub->n_pending == PENDING_MAX)
+        pd_hub_spread(hub, NULL);
+}
+
+/* @each may lead to requests that spread as well: who has what is known from each subscriber's own count. */
+static void spread_to(const struct pd_hub *hub, struct pd_subscriber *sub)
+{
+    uint64_t missing = PD_MIN(hub->published - sub->n_spread, (uint64_t)hub->n_pending);
+    for (int i = hub->n_pending - (int)missing; i < hub->n_pending; i++) {
+        const struct pending *p = &hub->pending[i];
+        pd_outbox_pose(&sub->outbox, p->camera, p->seq, p->line, p->now_ns);
+    }
+    sub->n_spread = hub->published;
+}
+
+void pd_hub_spread(struct pd_hub *hub, void (*each)(struct pd_subscriber *sub))
+{
+    for (struct pd_subscriber *sub = hub->subscribers; sub; sub = sub->next) {
+        spread_to(hub, sub);
+        if (each)
+            each(sub);
+    }
+    if (!hub->n_pending)
+        return;
+    for (int i = 0; i < hub->n_pending; i++)
+        pd_line_unref(hub->pending[i].line);
+    hub->n_pending = 0;
     evict_if_needed(hub);
 }
 
@@ -158,6 +219,9 @@ void pd_hub_settle(struct pd_hub *hub, int camera, uint64_t seq)
     bool news = seq > cam->last_seq;
     cam->last_seq = seq;
     cam->settled = true;
+    if (!news && !hub->n_thinned)
+        return;
+    pd_hub_spread(hub, NULL);
     for (struct pd_subscriber *sub = hub->subscribers; sub; sub = sub->next)
         if (news || sub->outbox.interval_ns)
             pd_outbox_mark(&sub->outbox, camera, seq);
@@ -171,6 +235,7 @@ uint64_t pd_hub_last_seq(const struct pd_hub *hub, int camera)
 void pd_hub_status(struct pd_hub *hub, int camera, struct pd_line *line)
 {
     struct camera *cam = &hub->cameras[camera];
+    pd_hub_spread(hub, NULL); /* behind the poses that were published before it */
     pd_line_unref(cam->status);
     cam->status = line;
     for (struct pd_subscriber *sub = hub->subscribers; line && sub; sub = sub->next)
@@ -197,6 +262,7 @@ void pd_hub_leave(struct pd_hub *hub, struct pd_subscriber *sub)
     if (sub->next)
         sub->next->prev = sub->prev;
     hub->n_subscribers--;
+    hub->n_thinned -= sub->outbox.interval_ns > 0;
     hub->lost_by_the_gone += sub->outbox.lost;
     pd_outbox_finish(&sub->outbox);
     free(sub->names);
@@ -234,11 +300,14 @@ int pd_hub_subscribe(struct pd_hub *hub, struct pd_subscriber *sub, const struct
     struct pd_outbox *ob = &sub->outbox;
     if (keep_names(sub, request) < 0)
         return -ENOMEM;
+    pd_hub_spread(hub, NULL); /* what is pending belongs to the subscription before */
     bool same_types = (ob->types & PD_TYPE_POSE) == (request->types & PD_TYPE_POSE);
     sub->subscribed = true;
     ob->all = request->all;
     ob->types = request->types;
+    hub->n_thinned -= ob->interval_ns > 0;
     ob->interval_ns = request->max_fps > 0 ? (int64_t)(1e9 / request->max_fps) : 0;
+    hub->n_thinned += ob->interval_ns > 0;
     int r = answer_subscribe(hub, sub, request);
     for (int i = 0; r == 0 && i < hub->n_cameras; i++) {
         const struct camera *cam = &hub->cameras[i];
@@ -260,9 +329,9 @@ int pd_hub_subscribers(const struct pd_hub *hub)
     return hub->n_subscribers;
 }
 
-const struct pd_outbox_names *pd_hub_names(const struct pd_hub *hub)
+const struct pd_outbox_gaps *pd_hub_gaps(const struct pd_hub *hub)
 {
-    return &hub->names;
+    return &hub->gaps;
 }
 
 uint64_t pd_hub_lost_total(const struct pd_hub *hub)

@@ -13,6 +13,7 @@
 #define PD_HUB_TOTAL_CAP (64 * 1024 * 1024) /* bytes of lines alive at all; above it the slowest are let go */
 
 struct pd_hub;
+struct pd_subscriber;
 
 struct pd_hub_params {
     size_t client_cap, total_cap; /* 0: as above */
@@ -30,8 +31,14 @@ const char *pd_hub_camera_name(const struct pd_hub *hub, int camera);
 /* Index of the camera called @name, -1: none. */
 int pd_hub_find_camera(const struct pd_hub *hub, const char *name);
 
-/* Publish the pose line of frame @seq, which is above all before it. The caller keeps its reference. */
+/* Publish the pose line of frame @seq, which is above all before it. The caller keeps its reference. The line reaches
+ * the outboxes with the next pd_hub_spread(): a thousand subscribers one after the other, each with all lines since the
+ * last time, is several times cheaper than a thousand for each line, since a subscriber's memory is then in the cache.
+ */
 void pd_hub_publish(struct pd_hub *hub, int camera, uint64_t seq, struct pd_line *line, int64_t now_ns);
+/* Put what was published into the outboxes. Everything below that lines must not overtake does so by itself. @each, if
+ * not NULL, is called for every subscriber when its lines are in; it must not change the list of subscribers. */
+void pd_hub_spread(struct pd_hub *hub, void (*each)(struct pd_subscriber *sub));
 /* All frames up to and including @seq have been published or are lost: tells subscribers of a loss at the end. */
 void pd_hub_settle(struct pd_hub *hub, int camera, uint64_t seq);
 /* The highest sequence number published or settled. */
@@ -44,6 +51,7 @@ struct pd_subscriber {
     struct pd_outbox outbox;
     bool subscribed;
     bool evicted;                      /* the hub needs its memory: to be closed */
+    uint64_t n_spread;                 /* lines ever published, up to which they are in the outbox */
     int n_names;                       /* cameras asked for by name */
     char (*names)[PD_REQUEST_NAME_MAX];
     struct pd_subscriber *prev, *next; /* hub's list */
@@ -62,6 +70,6 @@ static inline struct pd_client_numbers pd_subscriber_numbers(const struct pd_sub
     return (struct pd_client_numbers){ob->delivered, ob->lost, ob->thinned, ob->bytes};
 }
 /* For gather and start. */
-const struct pd_outbox_names *pd_hub_names(const struct pd_hub *hub);
+const struct pd_outbox_gaps *pd_hub_gaps(const struct pd_hub *hub);
 /* Pose lines left unread and dropped, over all subscribers that ever were. */
 uint64_t pd_hub_lost_total(const struct pd_hub *hub);

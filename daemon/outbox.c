@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/util.h"
-#include "daemon/json.h"
 
 enum kind { POSE, MARK, STATUS, REPLY };
 
@@ -259,7 +258,7 @@ static uint64_t lost_before(struct pd_outbox *ob, const struct pd_item *item)
     return item->seq - from - item->thinned;
 }
 
-void pd_outbox_gather(struct pd_outbox *ob, const struct pd_outbox_names *names, int max, struct pd_gather *g)
+void pd_outbox_gather(struct pd_outbox *ob, const struct pd_outbox_gaps *gaps, int max, struct pd_gather *g)
 {
     g->n = 0;
     g->bytes = 0;
@@ -271,7 +270,7 @@ void pd_outbox_gather(struct pd_outbox *ob, const struct pd_outbox_names *names,
         uint64_t lost = numbered ? lost_before(ob, item) : 0;
         if (lost) {
             uint64_t from = item->seq - lost - item->thinned;
-            struct pd_line *gap = pd_json_gap(names->name_of(item->camera, names->user), from, item->seq - 1, lost);
+            struct pd_line *gap = gaps->make(item->camera, from, item->seq - 1, lost, gaps->user);
             if (!gap)
                 return; /* no memory now: nothing may pass its gap */
             add_part(g, gap, 0, item, lost);
@@ -352,11 +351,11 @@ void pd_outbox_commit(struct pd_outbox *ob, struct pd_gather *g, size_t written)
     release_parts(g);
 }
 
-bool pd_outbox_start(struct pd_outbox *ob, const struct pd_outbox_names *names)
+bool pd_outbox_start(struct pd_outbox *ob, const struct pd_outbox_gaps *gaps)
 {
     struct pd_gather g;
     while (!ob->current) {
-        pd_outbox_gather(ob, names, 1, &g);
+        pd_outbox_gather(ob, gaps, 1, &g);
         if (g.n && g.bytes)
             make_current(ob, &g, 0, 0);
         else if (g.n)

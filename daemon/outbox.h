@@ -94,18 +94,19 @@ struct pd_gather {
     } part[PD_OUTBOX_GATHER_MAX];
 };
 
-/* Gap lines need the cameras' names, which the hub knows. */
-struct pd_outbox_names {
-    const char *(*name_of)(int camera, void *user);
+/* Makes gap lines (one reference; NULL: out of memory): the hub knows the cameras' names, and that most subscribers
+ * miss the same. */
+struct pd_outbox_gaps {
+    struct pd_line *(*make)(int camera, uint64_t from, uint64_t to, uint64_t lost, void *user);
     void *user;
 };
 
 /* Fill @g with at most @max lines (<= PD_OUTBOX_GATHER_MAX); first what is left of the current line. */
-void pd_outbox_gather(struct pd_outbox *ob, const struct pd_outbox_names *names, int max, struct pd_gather *g);
+void pd_outbox_gather(struct pd_outbox *ob, const struct pd_outbox_gaps *gaps, int max, struct pd_gather *g);
 /* The kernel took the first @written bytes of @g. A line of which it took a part becomes the current one. */
 void pd_outbox_commit(struct pd_outbox *ob, struct pd_gather *g, size_t written);
 /* Nothing could be written: make the next line the current one, so that an asynchronous write can own it. False when
  * there is nothing to write (or no memory for a gap line). */
-bool pd_outbox_start(struct pd_outbox *ob, const struct pd_outbox_names *names);
+bool pd_outbox_start(struct pd_outbox *ob, const struct pd_outbox_gaps *gaps);
 /* The current line has been written whole. */
 void pd_outbox_current_done(struct pd_outbox *ob);

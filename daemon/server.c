@@ -9,12 +9,17 @@
 #define BACKLOG 1024
 #define PAUSE_MAX_NS (40 * PD_NS_PER_MS)
 
+static void flush_one(struct pd_subscriber *sub)
+{
+    struct pd_client *client = PD_CONTAINER_OF(sub, struct pd_client, sub);
+    if (sub->outbox.first && !client->writing)
+        pd_client_flush(client);
+}
+
 static void flush_all(struct pd_server *server)
 {
     int64_t begin = pd_now_ns();
-    for (struct pd_client *client = server->clients; client; client = client->next)
-        if (client->sub.outbox.first && !client->writing)
-            pd_client_flush(client);
+    pd_hub_spread(server->params.hub, flush_one);
     server->flushed_ns = pd_now_ns();
     server->pause_ns = PD_MIN(3 * (server->flushed_ns - begin), PAUSE_MAX_NS);
 }

@@ -35,6 +35,7 @@ struct reader {
     unsigned types;
     bool all;
     int lines, replies;
+    uint64_t delivered, delivered_at_state; /* poses, over all cameras; when the last state came */
 };
 
 static struct pd_line *line_of(int camera, uint64_t seq, size_t pad)
@@ -56,6 +57,7 @@ static void see_pose(struct reader *r, struct view *v, json_t *line)
         v->skipped += seq - v->next;
     v->next = seq + 1;
     v->delivered++;
+    r->delivered++;
     v->got[seq] = true;
 }
 
@@ -84,14 +86,16 @@ static void see_line(struct reader *r, const char *text, size_t len)
     const char *camera = json_string_value(json_object_get(line, "camera"));
     r->lines++;
     struct view *v = camera ? &r->view[atoi(camera + 3)] : NULL;
-    if (!strcmp(type, "pose"))
+    if (!strcmp(type, "pose")) {
         see_pose(r, v, line);
-    else if (!strcmp(type, "gap"))
+    } else if (!strcmp(type, "gap")) {
         see_gap(r, v, line);
-    else if (!strcmp(type, "status"))
+    } else if (!strcmp(type, "status")) {
         snprintf(v->state, sizeof(v->state), "%s", json_string_value(json_object_get(line, "state")));
-    else
+        r->delivered_at_state = r->delivered;
+    } else {
         r->replies++;
+    }
     json_decref(line);
 }
 
@@ -113,7 +117,7 @@ static void take_bytes(struct reader *r, const char *bytes, size_t n)
 static size_t read_some(struct pd_hub *hub, struct reader *r, size_t room, int max)
 {
     struct pd_gather g;
-    pd_outbox_gather(&r->sub.outbox, pd_hub_names(hub), max, &g);
+    pd_outbox_gather(&r->sub.outbox, pd_hub_gaps(hub), max, &g);
     size_t taken = 0;
     for (int i = 0; i < g.n && taken < room; i++) {
         size_t n = PD_MIN(g.iov[i].iov_len, room - taken);
@@ -129,7 +133,7 @@ static size_t read_some(struct pd_hub *hub, struct reader *r, size_t room, int m
 static void read_async(struct pd_hub *hub, struct reader *r)
 {
     struct pd_outbox *ob = &r->sub.outbox;
-    if (!pd_outbox_start(ob, pd_hub_names(hub)))
+    if (!pd_outbox_start(ob, pd_hub_gaps(hub)))
         return;
     take_bytes(r, ob->current->text + ob->current_offset, ob->current->len - ob->current_offset);
     pd_outbox_current_done(ob);
@@ -199,12 +203,19 @@ static void publish(struct pd_hub *hub, int camera, uint64_t seq, size_t pad, in
     pd_line_unref(line);
 }
 
+static void publish_at_once(struct pd_hub *hub, int camera, uint64_t seq, size_t pad, int64_t now)
+{
+    publish(hub, camera, seq, pad, now);
+    pd_hub_spread(hub, NULL);
+}
+
 /* ---- the promise ---- */
 
 struct world {
     unsigned seed;
     struct pd_hub *hub;
     int64_t now;
+    int unspread; /* lines published and not spread: few, so that the fast reader's cap holds them */
     uint64_t decoded[CAMERAS];
     bool published[CAMERAS][FRAMES_MAX];
     struct reader *readers[READERS];
@@ -240,6 +251,11 @@ static void one_step(struct world *w)
         w->decoded[camera]++;
         w->published[camera][w->decoded[camera]] = true;
         publish(w->hub, camera, w->decoded[camera], (size_t)(1 + dice(w, 400)), w->now);
+        w->unspread++;
+    }
+    if (w->unspread == 3 || dice(w, 2)) {
+        pd_hub_spread(w->hub, NULL);
+        w->unspread = 0;
     }
     for (int i = 0; i < READERS; i++) {
         struct reader *r = w->readers[i];
@@ -306,6 +322,7 @@ static void everything_decoded_is_told_of_exactly_once(void **state)
             one_step(&w);
         for (int c = 0; c < CAMERAS; c++)
             pd_hub_settle(w.hub, c, w.decoded[c]);
+        pd_hub_spread(w.hub, NULL);
         for (int i = 0; i < READERS; i++) {
             read_all(w.hub, w.readers[i]);
             check_reader(&w, i);
@@ -324,7 +341,7 @@ static void a_stalled_reader_gets_the_newest_lines(void **state)
     struct reader *r = reader_of(hub);
     subscribe(hub, r, true, PD_TYPE_POSE, 0);
     for (uint64_t seq = 1; seq <= 1000; seq++) {
-        publish(hub, 0, seq, 300, 0);
+        publish_at_once(hub, 0, seq, 300, 0);
         assert_true(r->sub.outbox.bytes <= 4000 + 400);
     }
     read_all(hub, r);
@@ -339,7 +356,7 @@ static void a_loss_at_the_end_is_told(void **state)
     struct pd_hub *hub = hub_with(0, 1);
     struct reader *r = reader_of(hub);
     subscribe(hub, r, true, PD_TYPE_POSE, 0);
-    publish(hub, 0, 1, 10, 0);
+    publish_at_once(hub, 0, 1, 10, 0);
     pd_hub_settle(hub, 0, 5);
     pd_hub_settle(hub, 0, 5);
     read_all(hub, r);
@@ -352,10 +369,10 @@ static void a_loss_at_the_end_is_told(void **state)
 static void a_late_subscriber_hears_of_nothing_before_it(void **state)
 {
     struct pd_hub *hub = hub_with(0, 1);
-    publish(hub, 0, 41, 10, 0);
+    publish_at_once(hub, 0, 41, 10, 0);
     struct reader *r = reader_of(hub);
     subscribe(hub, r, true, PD_TYPE_POSE, 0);
-    publish(hub, 0, 44, 10, 0);
+    publish_at_once(hub, 0, 44, 10, 0);
     read_all(hub, r);
     assert_int_equal(r->view[0].lost, 2);
     assert_int_equal(r->view[0].delivered, 1);
@@ -368,11 +385,11 @@ static void subscribing_again_keeps_the_place(void **state)
     struct pd_hub *hub = hub_with(0, CAMERAS);
     struct reader *r = reader_of(hub);
     subscribe(hub, r, true, PD_TYPE_POSE, 0);
-    publish(hub, 1, 1, 10, 0);
-    publish(hub, 2, 1, 10, 0);
+    publish_at_once(hub, 1, 1, 10, 0);
+    publish_at_once(hub, 2, 1, 10, 0);
     subscribe(hub, r, false, PD_TYPE_POSE, 0);
-    publish(hub, 1, 3, 10, 0);
-    publish(hub, 2, 2, 10, 0);
+    publish_at_once(hub, 1, 3, 10, 0);
+    publish_at_once(hub, 2, 2, 10, 0);
     read_all(hub, r);
     assert_int_equal(r->view[1].delivered, 2);
     assert_int_equal(r->view[1].lost, 1);
@@ -387,7 +404,7 @@ static void max_fps_is_the_mean_rate(void **state)
     struct reader *r = reader_of(hub);
     subscribe(hub, r, true, PD_TYPE_POSE, 10);
     for (uint64_t seq = 1; seq <= 1500; seq++) { /* 25 a second for a minute */
-        publish(hub, 0, seq, 10, (int64_t)seq * 40 * PD_NS_PER_MS);
+        publish_at_once(hub, 0, seq, 10, (int64_t)seq * 40 * PD_NS_PER_MS);
         read_all(hub, r);
     }
     assert_in_range(r->view[0].delivered, 598, 602);
@@ -420,7 +437,7 @@ static void a_removed_camera_is_finished_and_its_number_used_again(void **state)
     struct pd_hub *hub = hub_with(0, 2);
     struct reader *r = reader_of(hub);
     subscribe(hub, r, true, PD_TYPE_POSE | PD_TYPE_STATUS, 0);
-    publish(hub, 1, 1, 10, 0);
+    publish_at_once(hub, 1, 1, 10, 0);
     pd_hub_settle(hub, 1, 3);
     status(hub, 1, "removed");
     pd_hub_remove_camera(hub, 1);
@@ -431,8 +448,8 @@ static void a_removed_camera_is_finished_and_its_number_used_again(void **state)
     assert_int_equal(r->view[1].lost, 2);
     assert_string_equal(r->view[1].state, "removed");
     assert_int_equal(pd_hub_add_camera(hub, "cam3"), 1);
-    publish(hub, 1, 1, 10, 0);
-    publish(hub, 2, 2, 10, 0);
+    publish_at_once(hub, 1, 1, 10, 0);
+    publish_at_once(hub, 2, 2, 10, 0);
     pd_hub_settle(hub, 2, 2);
     leave(hub, r);
     pd_hub_destroy(hub);
@@ -445,14 +462,98 @@ static void names_asked_for_before_they_exist_arrive_later(void **state)
     subscribe(hub, r, false, PD_TYPE_POSE, 0);
     assert_int_equal(pd_hub_add_camera(hub, "cam0"), 0);
     assert_int_equal(pd_hub_add_camera(hub, "cam1"), 1);
-    publish(hub, 0, 1, 10, 0);
-    publish(hub, 1, 2, 10, 0);
+    publish_at_once(hub, 0, 1, 10, 0);
+    publish_at_once(hub, 1, 2, 10, 0);
     read_all(hub, r);
     assert_int_equal(r->view[0].delivered, 0);
     assert_int_equal(r->view[1].delivered, 1);
     assert_int_equal(r->view[1].lost, 1);
     leave(hub, r);
     pd_hub_destroy(hub);
+}
+
+static void lines_keep_their_order_however_late_they_are_spread(void **state)
+{
+    struct pd_hub *hub = hub_with(0, 2);
+    struct reader *early = reader_of(hub), *late = reader_of(hub);
+    subscribe(hub, early, true, PD_TYPE_POSE | PD_TYPE_STATUS, 0);
+    for (uint64_t seq = 1; seq <= 1000; seq++) /* more than wait at a time */
+        publish(hub, 0, seq, 10, 0);
+    publish(hub, 1, 1, 10, 0);
+    subscribe(hub, late, true, PD_TYPE_POSE | PD_TYPE_STATUS, 0);
+    publish(hub, 1, 2, 10, 0);
+    status(hub, 1, "down");
+    pd_hub_settle(hub, 1, 4);
+    read_all(hub, early);
+    read_all(hub, late);
+    assert_int_equal(early->view[0].delivered, 1000);
+    assert_int_equal(early->view[1].delivered, 2);
+    assert_int_equal(early->view[1].lost, 2);
+    assert_string_equal(early->view[1].state, "down");
+    assert_int_equal(early->delivered_at_state, 1002);
+    assert_int_equal(late->view[0].delivered, 0);
+    assert_int_equal(late->view[1].delivered, 1);
+    assert_int_equal(late->view[1].lost, 2);
+    leave(hub, early);
+    leave(hub, late);
+    pd_hub_destroy(hub);
+}
+
+static struct {
+    struct pd_hub *hub;
+    struct reader *reader;
+    int calls;
+} nested;
+
+static void spread_again(struct pd_subscriber *sub)
+{
+    if (++nested.calls == 1)
+        subscribe(nested.hub, nested.reader, true, PD_TYPE_POSE, 0);
+}
+
+static void spreading_inside_a_spread_tells_nothing_twice(void **state)
+{
+    nested.hub = hub_with(0, 2);
+    struct reader *readers[3];
+    for (int i = 0; i < 3; i++) {
+        readers[i] = reader_of(nested.hub);
+        subscribe(nested.hub, readers[i], true, PD_TYPE_POSE, 0);
+    }
+    nested.reader = readers[1];
+    nested.calls = 0;
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        publish(nested.hub, (int)(seq % 2), seq, 10, 0);
+    pd_hub_spread(nested.hub, spread_again);
+    assert_int_equal(nested.calls, 3);
+    for (int i = 0; i < 3; i++) {
+        read_all(nested.hub, readers[i]);
+        assert_int_equal(readers[i]->view[0].delivered, 2);
+        assert_int_equal(readers[i]->view[1].delivered, 3);
+        leave(nested.hub, readers[i]);
+    }
+    pd_hub_destroy(nested.hub);
+}
+
+static void subscribers_who_miss_the_same_share_the_line_that_says_so(void **state)
+{
+    struct pd_hub *hub = hub_with(0, 1);
+    struct reader *a = reader_of(hub), *b = reader_of(hub);
+    subscribe(hub, a, true, PD_TYPE_POSE, 0);
+    subscribe(hub, b, true, PD_TYPE_POSE, 0);
+    read_all(hub, a);
+    read_all(hub, b);
+    pd_hub_settle(hub, 0, 9);
+    struct pd_gather ga, gb;
+    pd_outbox_gather(&a->sub.outbox, pd_hub_gaps(hub), 4, &ga);
+    pd_outbox_gather(&b->sub.outbox, pd_hub_gaps(hub), 4, &gb);
+    assert_int_equal(ga.n, 1);
+    assert_ptr_equal(ga.part[0].line, gb.part[0].line);
+    pd_outbox_commit(&a->sub.outbox, &ga, ga.bytes);
+    pd_outbox_commit(&b->sub.outbox, &gb, gb.bytes);
+    leave(hub, a);
+    leave(hub, b);
+    pd_hub_destroy(hub);
+    assert_int_equal(pd_line_live_bytes(), 0);
 }
 
 static void above_the_total_the_slowest_is_let_go(void **state)
@@ -464,7 +565,7 @@ static void above_the_total_the_slowest_is_let_go(void **state)
     subscribe(hub, fast, true, PD_TYPE_POSE, 0);
     subscribe(hub, slow, true, PD_TYPE_POSE, 0);
     for (uint64_t seq = 1; seq <= 100 && !slow->sub.evicted; seq++) {
-        publish(hub, 0, seq, 1000, 0);
+        publish_at_once(hub, 0, seq, 1000, 0);
         read_all(hub, fast);
     }
     assert_true(slow->sub.evicted);
@@ -486,6 +587,9 @@ int main(void)
         cmocka_unit_test(only_the_newest_state_waits),
         cmocka_unit_test(a_removed_camera_is_finished_and_its_number_used_again),
         cmocka_unit_test(names_asked_for_before_they_exist_arrive_later),
+        cmocka_unit_test(lines_keep_their_order_however_late_they_are_spread),
+        cmocka_unit_test(spreading_inside_a_spread_tells_nothing_twice),
+        cmocka_unit_test(subscribers_who_miss_the_same_share_the_line_that_says_so),
         cmocka_unit_test(above_the_total_the_slowest_is_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ static void check_lines(const struct iovec *iov)
 static void read_some(struct pd_hub *hub, struct pd_outbox *ob, int max)
 {
     struct pd_gather g;
-    pd_outbox_gather(ob, pd_hub_names(hub), max, &g);
+    pd_outbox_gather(ob, pd_hub_gaps(hub), max, &g);
     for (int i = 0; i < g.n; i++)
         if (g.iov[i].iov_len)
             check_lines(&g.iov[i]);
@@ -73,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         handle(hub, &sub, at, (size_t)(stop - at));
         for (int i = 0; i < 20; i++)
             publish(hub, step++);
+        pd_hub_spread(hub, NULL);
         FUZZ_CHECK(sub.outbox.bytes - sub.outbox.reply_bytes <= CAP + 512);
         read_some(hub, &sub.outbox, 1 + (int)(step % 9));
         at = stop + 1;
