@@ -22,6 +22,13 @@ struct pd_maps {
     float stride, offset;
 };
 
+/* What the search for peaks and limbs goes by; postproc/post.h tells more. */
+struct pd_find_params {
+    float peak_threshold; /* confidence a peak must reach */
+    float limb_threshold; /* PAF projection that a sample on the limb must reach */
+    float limb_fraction;  /* share of samples on the limb that must reach it, 0..1 */
+};
+
 struct pd_peak {
     float x, y; /* network input pixels, sub-pixel */
     float score;

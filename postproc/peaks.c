@@ -1,33 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <math.h>
-
+#include "core/pose_rules.h"
 #include "core/util.h"
 #include "postproc/post_internal.h"
-
-
-/* A sample as something that can be compared: NaN is below everything. */
-static inline float sane(float v)
-{
-    return v > -PD_VALUE_MAX ? PD_MIN(v, PD_VALUE_MAX) : -PD_VALUE_MAX;
-}
-
-static inline float at(const float *map, int w, int h, int x, int y)
-{
-    return x < 0 || y < 0 || x >= w || y >= h ? -PD_VALUE_MAX : sane(map[y * w + x]);
-}
-
-/* Strictly above the neighbours that come earlier in reading order and not below the later ones: of a flat top exactly
- * its first sample is left, whatever its value. */
-static bool is_local_maximum(const float *map, int w, int h, int x, int y)
-{
-    float v = sane(map[y * w + x]);
-    if (!(v > at(map, w, h, x - 1, y) && v > at(map, w, h, x, y - 1) && v >= at(map, w, h, x + 1, y) &&
-             v >= at(map, w, h, x, y + 1)))
-        return false;
-    return v > at(map, w, h, x - 1, y - 1) && v > at(map, w, h, x + 1, y - 1) && v >= at(map, w, h, x - 1, y + 1) &&
-           v >= at(map, w, h, x + 1, y + 1);
-}
 
 /* Most rows hold nothing above the threshold; counting vectorises, looking for a maximum does not. */
 static int count_above(const float *row, int w, float threshold)
@@ -48,8 +22,8 @@ static int find_maxima(const float *map, int w, int h, float threshold, struct p
             if (!(row[x] >= threshold))
                 continue;
             left--;
-            if (is_local_maximum(map, w, h, x, y))
-                cells[n++] = (struct pd_cell){sane(row[x]), y * w + x};
+            if (pd_is_maximum(map, w, h, x, y))
+                cells[n++] = (struct pd_cell){pd_sane(row[x]), y * w + x};
         }
     }
     return n;
@@ -99,37 +73,6 @@ static int keep_strongest(struct pd_cell *cells, int n, int keep)
     return kept;
 }
 
-/* Where the parabola through three samples has its top, from the middle one. */
-static float parabola_top(float before, float middle, float after)
-{
-    float slope = 0.5f * (after - before), bend = 2.0f * middle - before - after;
-    return bend > 1e-6f ? PD_CLAMP(slope / bend, -0.5f, 0.5f) : 0.0f;
-}
-
-/* Sub-pixel place of the maximum at (x, y): on each axis the top of a parabola through the three columns (rows) of the
- * 3x3 neighbourhood, summed with weights 1, 2, 1, which is worth 0.7 points of AP over the middle row alone where maps
- * are noisy. Upsampling eightfold with a cubic, as the paper does, measured no better and costs ten times as much. An
- * axis without neighbours on both sides stays at the sample. */
-static struct pd_peak refine(const struct pd_maps *maps, const float *map, struct pd_cell cell)
-{
-    int w = maps->w, h = maps->h, x = cell.at % w, y = cell.at / w;
-    float column[3] = {0}, row[3] = {0}, dx = 0.0f, dy = 0.0f;
-    for (int j = -1; j <= 1; j++) {
-        int ny = PD_CLAMP(y + j, 0, h - 1);
-        for (int i = -1; i <= 1; i++) {
-            float v = sane(map[ny * w + PD_CLAMP(x + i, 0, w - 1)]);
-            column[i + 1] += j == 0 ? 2.0f * v : v;
-            row[j + 1] += i == 0 ? 2.0f * v : v;
-        }
-    }
-    if (x > 0 && x < w - 1)
-        dx = parabola_top(column[0], column[1], column[2]);
-    if (y > 0 && y < h - 1)
-        dy = parabola_top(row[0], row[1], row[2]);
-    return (struct pd_peak){((float)x + dx) * maps->stride + maps->offset,
-                            ((float)y + dy) * maps->stride + maps->offset, cell.value};
-}
-
 int pd_post_find_peaks(struct pd_post *post, const struct pd_maps *maps, const struct pd_post_params *params,
                        struct pd_candidates *cand)
 {
@@ -144,7 +87,8 @@ int pd_post_find_peaks(struct pd_post *post, const struct pd_maps *maps, const s
         cand->capped_peaks += (uint32_t)(n - kept);
         cand->n_peaks[k] = kept;
         for (int i = 0; i < kept; i++)
-            cand->peaks[k][i] = refine(maps, map, post->cells[i]);
+            cand->peaks[k][i] =
+                pd_refine_peak(map, maps->w, maps->h, maps->stride, maps->offset, post->cells[i].at);
     }
     return 0;
 }

@@ -21,6 +21,12 @@ struct pd_post_params { /* pd_post_defaults() fills it; a camera's config overri
     int max_people;          /* 1..PD_PEOPLE_MAX */
 };
 
+/* The part of @p that an engine with caps.candidates needs of each frame. */
+static inline struct pd_find_params pd_post_find_params(const struct pd_post_params *p)
+{
+    return (struct pd_find_params){p->peak_threshold, p->limb_threshold, p->limb_fraction};
+}
+
 struct pd_post;
 
 struct pd_post_params pd_post_defaults(void);

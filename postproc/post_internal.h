@@ -5,10 +5,6 @@
  */
 #include "postproc/post.h"
 
-/* Confidences and PAF projections are about 0..1; a network gone wrong may say anything. Above this everything is
- * equal, so that sums stay finite. */
-#define PD_VALUE_MAX 4.0f
-
 #define PD_PAIRS_MAX (PD_PEAKS_MAX * PD_PEAKS_MAX)
 /* Every person in the making owns two or more peaks, and no peak has two owners. */
 #define PD_MAKING_MAX (PD_KEYPOINTS_MAX * PD_PEAKS_MAX / 2)
