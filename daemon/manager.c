@@ -273,7 +273,7 @@ static int open_engine(struct pd_manager *m, struct pd_err *err)
         .engine_params = {
             .precision = config->precision, .width = m->width, .height = m->height, .max_batch = config->batch,
             .threads = config->threads, .n_devices = config->n_devices, .cache_dir = config->cache_dir,
-            .peak_threshold = pd_post_defaults().peak_threshold,
+            .candidates = true,
         },
     };
     static_assert(sizeof(params.engine_params.devices) == sizeof(config->devices), "as many devices as configured");

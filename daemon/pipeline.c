@@ -117,6 +117,7 @@ static void add_slot(struct pd_pipeline *p, struct flight *f, struct pd_frame *f
     slot->frame = frame;
     slot->lb = camera->lb;
     slot->mask = camera->mask ? camera->mask->cover : NULL;
+    slot->find = pd_post_find_params(&camera->config->post);
     slot->user = f;
     f->jobs[i] = (struct pd_job){.camera = camera, .slot = slot, .mask = pd_mask_ref(camera->mask)};
 }
@@ -220,16 +221,48 @@ static void on_trial_done(struct pd_batch *batch, void *user)
     pthread_mutex_unlock(&trial->lock);
 }
 
-static bool maps_are_finite(const struct pd_maps *maps)
+static bool are_finite(const float *values, size_t n)
 {
-    size_t plane = (size_t)maps->w * (size_t)maps->h;
-    for (size_t i = 0; i < plane * (size_t)maps->n_heat; i++)
-        if (!isfinite(maps->heat[i]))
-            return false;
-    for (size_t i = 0; i < plane * (size_t)maps->n_paf; i++)
-        if (!isfinite(maps->paf[i]))
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
             return false;
     return true;
+}
+
+static int not_finite(struct pd_err *err)
+{
+    return pd_err_set(err, -EIO, "a grey picture came out as numbers that are not finite; the network or the device is "
+                                 "broken");
+}
+
+static int look_at_maps(const struct pd_maps *maps, struct pd_err *err)
+{
+    size_t plane = (size_t)maps->w * (size_t)maps->h;
+    bool finite = are_finite(maps->heat, plane * (size_t)maps->n_heat) &&
+                  are_finite(maps->paf, plane * (size_t)maps->n_paf);
+    return finite ? 0 : not_finite(err);
+}
+
+static size_t values_of(const struct pd_shape *s)
+{
+    return (size_t)s->c * (size_t)s->h * (size_t)s->w;
+}
+
+/* An engine that gives candidates hides its maps, where NaN looks like nobody being there: ask for them once. */
+static int look_behind_candidates(struct pd_pipeline *p, struct pd_err *err)
+{
+    const struct pd_net *net = p->params.net;
+    PD_CLEANUP(pd_freep) struct pd_shape *shapes = calloc((size_t)net->n_tensors, sizeof(*shapes));
+    int r = shapes ? pd_net_shapes(net, p->height, p->width, shapes, err) : pd_err_set(err, -ENOMEM, "out of memory");
+    if (r < 0)
+        return r;
+    const size_t n_heat = values_of(&shapes[net->heat]), n_paf = values_of(&shapes[net->paf]);
+    PD_CLEANUP(pd_freep) float *input = calloc((size_t)3 * (size_t)p->width * (size_t)p->height, sizeof(*input));
+    PD_CLEANUP(pd_freep) float *maps = calloc(n_heat + n_paf, sizeof(*maps));
+    if (!input || !maps)
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    r = pd_engine_forward(p->engine, 1, p->width, p->height, input, maps, maps + n_heat, err);
+    return r < 0 || are_finite(maps, n_heat + n_paf) ? r : not_finite(err);
 }
 
 /* One grey frame all the way through the engine: what starts after this has worked once. */
@@ -245,6 +278,8 @@ static int try_one(struct pd_pipeline *p, struct pd_err *err)
     batch->n = 1;
     batch->slot[0].frame = frame;
     batch->slot[0].mask = NULL;
+    const struct pd_post_params post = pd_post_defaults();
+    batch->slot[0].find = pd_post_find_params(&post);
     batch->done = on_trial_done;
     batch->user = &trial;
     int r = pd_letterbox_fit(p->width, p->height, NULL, p->width, p->height, &batch->slot[0].lb);
@@ -261,9 +296,9 @@ static int try_one(struct pd_pipeline *p, struct pd_err *err)
         p->longest_ns = (batch->done_ns - batch->submitted_ns) * pd_pipeline_caps(p)->max_batch;
         if (r < 0)
             pd_err_set(err, r, "%s", batch->err.text);
-        else if (!pd_pipeline_caps(p)->candidates && !maps_are_finite(&batch->slot[0].maps))
-            r = pd_err_set(err, -EIO, "a grey picture came out as numbers that are not finite; the network or the "
-                                      "device is broken");
+        else
+            r = pd_pipeline_caps(p)->candidates ? look_behind_candidates(p, err)
+                                                : look_at_maps(&batch->slot[0].maps, err);
     } else {
         pd_err_set(err, r, "the engine refuses its first batch: %s", strerror(-r));
     }

@@ -28,8 +28,10 @@ struct pd_engine_params {
     int devices[8];              /* GPU engines */
     int n_devices;               /* 0 = device 0 */
     const char *cache_dir;       /* where measured choices are remembered; NULL: nowhere */
-    /* post-processing on the device needs these before the frames come; CPU engines ignore them */
-    float peak_threshold;
+    /* An engine that can is to find peaks and limbs itself; caps.candidates tells whether it will. One that cannot, or
+     * a network without a skeleton, gives maps. */
+    bool candidates;
+    bool maps_too; /* maps come back all the same; they are a hundred times as many bytes */
 };
 
 /* One frame's place in a batch. */
@@ -37,8 +39,9 @@ struct pd_slot {
     struct pd_frame *frame;      /* the batch owns one reference from submit; done()'s caller releases it */
     struct pd_letterbox lb;
     const uint8_t *mask;         /* see pd_letterbox_run; stays valid until done() */
+    struct pd_find_params find;  /* read at submit, and only when caps.candidates */
     struct pd_maps maps;         /* filled by the engine: views its memory, valid until the batch is submitted again */
-    struct pd_candidates *candidates; /* filled instead of maps when caps.candidates */
+    struct pd_candidates *candidates; /* instead of maps when caps.candidates; the engine's memory like theirs */
     void *user;
 };
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "core/clock.h"
-#include "core/engine/cudnn/gpu_batch.h"
+#include "core/engine/cudnn/gpu_find.h"
 #include "core/engine/cudnn/plugin.h"
 
 #define SIZES_MAX 4
@@ -29,6 +29,8 @@ struct cudnn_engine {
     struct pd_gpu *gpu;
     const struct pd_net *net;
     int max_batch;
+    bool maps;                      /* results are downloaded as maps */
+    struct pd_gpu_find *find;       /* results are candidates; or NULL */
     struct pd_gpu_weights *weights; /* by layer, shared by all sizes */
     struct size *sizes[SIZES_MAX];
     uint64_t clock;
@@ -152,41 +154,81 @@ static int copy_map(struct cudnn_engine *e, const struct size *s, int tensor, in
     return pd_gpu_check(pd_cuda_to_nchw(e->gpu->elem, &v, device, e->gpu->compute), "reading the maps", err);
 }
 
-/* Queue the network's outputs into the batch's own memory, and their way to the host on the download stream. */
-static int queue_results(struct cudnn_engine *e, struct size *s, struct pd_gpu_batch *b, int n, struct pd_err *err)
+/* Queue the network's outputs into the batch's own memory, where the download stream may read them while the next
+ * batch's network runs. */
+static int queue_outputs(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, int n,
+                         struct pd_err *err)
 {
-    const size_t heat = map_floats(s, e->net->heat) * (size_t)n * sizeof(float);
-    const size_t paf = e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * (size_t)n * sizeof(float);
     int r = copy_map(e, s, e->net->heat, n, b->heat, err);
-    if (r == 0 && paf)
+    if (r == 0 && e->net->paf >= 0)
         r = copy_map(e, s, e->net->paf, n, b->paf, err);
     if (r == 0)
         r = pd_gpu_check(cudaEventRecord(b->computed, e->gpu->compute), "reading the maps", err);
     if (r == 0)
         r = pd_gpu_check(cudaStreamWaitEvent(e->gpu->download, b->computed, 0), "reading the maps", err);
-    if (r == 0)
-        r = pd_gpu_check(cudaMemcpyAsync(b->host_heat, b->heat, heat, cudaMemcpyDeviceToHost, e->gpu->download),
+    return r;
+}
+
+static int queue_download(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, int n,
+                          struct pd_err *err)
+{
+    const size_t heat = map_floats(s, e->net->heat) * (size_t)n * sizeof(float);
+    const size_t paf = e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * (size_t)n * sizeof(float);
+    int r = pd_gpu_check(cudaMemcpyAsync(b->host_heat, b->heat, heat, cudaMemcpyDeviceToHost, e->gpu->download),
                          "downloading the maps", err);
     if (r == 0 && paf)
         r = pd_gpu_check(cudaMemcpyAsync(b->host_paf, b->paf, paf, cudaMemcpyDeviceToHost, e->gpu->download),
                          "downloading the maps", err);
-    if (r == 0)
-        r = pd_gpu_check(cudaEventRecord(b->downloaded, e->gpu->download), "downloading the maps", err);
     return r;
 }
 
-static int reserve_maps(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, struct pd_err *err)
+static int queue_search(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b,
+                        const struct pd_batch *batch, struct pd_err *err)
+{
+    const struct pd_shape *heat = &s->net.memory->shapes[e->net->heat];
+    return pd_gpu_find_run(e->find, b, batch, heat->c, s->net.memory->shapes[e->net->paf].c, heat->w, heat->h, err);
+}
+
+/* Queue all that follows the network. @batch: NULL when it is the maps alone that are wanted. */
+static int queue_results(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b,
+                         const struct pd_batch *batch, int n, struct pd_err *err)
+{
+    int r = queue_outputs(e, s, b, n, err);
+    if (r == 0 && batch && e->find)
+        r = queue_search(e, s, b, batch, err);
+    if (r == 0 && (!batch || e->maps))
+        r = queue_download(e, s, b, n, err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventRecord(b->downloaded, e->gpu->download), "downloading the results", err);
+    return r;
+}
+
+static int reserve_maps(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, bool host_maps,
+                        struct pd_err *err)
 {
     const size_t per = (size_t)e->max_batch * sizeof(float);
     return pd_gpu_batch_reserve(b, map_floats(s, e->net->heat) * per,
-                                e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * per, err);
+                                e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * per, host_maps, err);
 }
 
-static void set_maps(const struct cudnn_engine *e, const struct size *s, const struct pd_gpu_batch *b,
-                     struct pd_batch *batch)
+static int reserve_results(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, struct pd_err *err)
+{
+    const struct pd_shape *heat = &s->net.memory->shapes[e->net->heat];
+    int r = reserve_maps(e, s, b, e->maps, err);
+    if (r == 0 && e->find)
+        r = pd_gpu_batch_reserve_candidates(b, e->max_batch, err);
+    if (r == 0 && e->find)
+        r = pd_gpu_find_reserve(e->find, heat->w, heat->h, err);
+    return r;
+}
+
+static void set_results(const struct cudnn_engine *e, const struct size *s, const struct pd_gpu_batch *b,
+                        struct pd_batch *batch)
 {
     const struct pd_shape *heat = &s->net.memory->shapes[e->net->heat];
     for (int i = 0; i < batch->n; i++)
+        batch->slot[i].candidates = e->find ? b->candidates + i : NULL;
+    for (int i = 0; e->maps && i < batch->n; i++)
         batch->slot[i].maps = (struct pd_maps){
             .w = heat->w,
             .h = heat->h,
@@ -203,10 +245,18 @@ static int batch_init(void *self, struct pd_batch *batch, struct pd_err *err)
 {
     struct cudnn_engine *e = self;
     struct pd_gpu_batch *b;
+    struct size *s;
     int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
     if (r == 0)
-        r = pd_gpu_batch_create(e->gpu, &b, err);
+        r = get_size(e, batch->width, batch->height, false, &s, err);
     if (r == 0)
+        r = pd_gpu_batch_create(e->gpu, &b, err);
+    if (r < 0)
+        return r;
+    r = reserve_results(e, s, b, err); /* now: it stops the device, where other batches may be under way later */
+    if (r < 0)
+        pd_gpu_batch_destroy(b);
+    else
         batch->engine_private = b;
     return r;
 }
@@ -230,7 +280,7 @@ static int queue_batch(struct cudnn_engine *e, struct pd_batch *batch, struct pd
     if (r == 0)
         r = get_plan(e, s, batch->n, &plan, err);
     if (r == 0)
-        r = reserve_maps(e, s, b, err);
+        r = reserve_results(e, s, b, err);
     if (r < 0)
         return r;
     const struct pd_view input = pd_gpu_view(e->gpu, s->net.memory, e->net->input, plan->n);
@@ -238,9 +288,9 @@ static int queue_batch(struct cudnn_engine *e, struct pd_batch *batch, struct pd
     if (r == 0)
         r = pd_gpu_plan_run(&s->net, plan, err);
     if (r == 0)
-        r = queue_results(e, s, b, batch->n, err);
+        r = queue_results(e, s, b, batch, batch->n, err);
     if (r == 0)
-        set_maps(e, s, b, batch);
+        set_results(e, s, b, batch);
     return r;
 }
 
@@ -341,6 +391,7 @@ static void close_engine(void *self)
     for (int i = 0; e->weights && i < e->net->n_layers; i++)
         pd_gpu_weights_finish(e->gpu, &e->weights[i]);
     free(e->weights);
+    pd_gpu_find_destroy(e->find);
     pd_gpu_close(e->gpu);
     pthread_cond_destroy(&e->news);
     pthread_mutex_destroy(&e->lock);
@@ -399,6 +450,9 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
         r = upload_constants(e, err);
     if (r == 0)
         r = take_memory(e, params, err);
+    if (r == 0 && params->candidates && pd_gpu_find_fits(net))
+        r = pd_gpu_find_create(e->gpu, net, e->max_batch, &e->find, err);
+    e->maps = !e->find || params->maps_too;
     if (r == 0) {
         r = -pthread_create(&e->thread, NULL, completion_main, e);
         e->has_thread = r == 0;
@@ -413,6 +467,7 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
     snprintf(caps->version, sizeof(caps->version), "%s", e->gpu->version);
     caps->precision = e->gpu->precision;
     caps->max_batch = e->max_batch;
+    caps->candidates = e->find;
     caps->device_frames = true;
     caps->memory_bytes = e->gpu->allocated;
     *ret_self = e;
@@ -485,7 +540,7 @@ static int forward(void *self, int n, int width, int height, const float *input,
     if (r == 0)
         r = pd_gpu_batch_create(e->gpu, &b, err);
     if (r == 0)
-        r = reserve_maps(e, s, b, err);
+        r = reserve_maps(e, s, b, true, err);
     if (r == 0)
         r = pd_gpu_alloc(e->gpu, bytes, (void **)&device, err);
     if (r == 0)
@@ -497,7 +552,7 @@ static int forward(void *self, int n, int width, int height, const float *input,
     if (r == 0)
         r = pd_gpu_plan_run(&s->net, plan, err);
     if (r == 0)
-        r = queue_results(e, s, b, n, err);
+        r = queue_results(e, s, b, NULL, n, err);
     if (r == 0)
         r = pd_gpu_check(cudaEventSynchronize(b->downloaded), "running the network", err);
     if (r == 0 && heat)

@@ -42,30 +42,62 @@ void pd_gpu_batch_destroy(struct pd_gpu_batch *b)
     pd_gpu_free(b->gpu, b->paf, b->paf_bytes);
     cudaFreeHost(b->host_heat);
     cudaFreeHost(b->host_paf);
+    cudaFreeHost(b->candidates);
     free(b);
 }
 
-static int grow_maps(struct pd_gpu *gpu, size_t bytes, size_t *have, float **device, float **host, struct pd_err *err)
+static int grow_device(struct pd_gpu *gpu, size_t bytes, size_t *have, float **p, struct pd_err *err)
 {
     if (bytes <= *have)
         return 0;
-    pd_gpu_free(gpu, *device, *have);
-    cudaFreeHost(*host);
-    *device = *host = NULL;
+    pd_gpu_free(gpu, *p, *have);
+    *p = NULL;
     *have = 0;
-    int r = pd_gpu_alloc(gpu, bytes, (void **)device, err);
-    if (r < 0)
-        return r;
-    *have = bytes;
-    return pd_gpu_check(cudaMallocHost((void **)host, bytes), "taking pinned memory for results", err);
+    int r = pd_gpu_alloc(gpu, bytes, (void **)p, err);
+    if (r == 0)
+        *have = bytes;
+    return r;
 }
 
-int pd_gpu_batch_reserve(struct pd_gpu_batch *b, size_t heat_bytes, size_t paf_bytes, struct pd_err *err)
+static int grow_host(size_t bytes, size_t *have, float **p, struct pd_err *err)
 {
-    int r = grow_maps(b->gpu, heat_bytes, &b->heat_bytes, &b->heat, &b->host_heat, err);
-    if (r == 0 && paf_bytes)
-        r = grow_maps(b->gpu, paf_bytes, &b->paf_bytes, &b->paf, &b->host_paf, err);
+    if (bytes <= *have)
+        return 0;
+    cudaFreeHost(*p);
+    *p = NULL;
+    *have = 0;
+    int r = pd_gpu_check(cudaMallocHost((void **)p, bytes), "taking pinned memory for results", err);
+    if (r == 0)
+        *have = bytes;
     return r;
+}
+
+int pd_gpu_batch_reserve(struct pd_gpu_batch *b, size_t heat_bytes, size_t paf_bytes, bool host, struct pd_err *err)
+{
+    int r = grow_device(b->gpu, heat_bytes, &b->heat_bytes, &b->heat, err);
+    if (r == 0)
+        r = grow_device(b->gpu, paf_bytes, &b->paf_bytes, &b->paf, err);
+    if (r == 0 && host)
+        r = grow_host(heat_bytes, &b->host_heat_bytes, &b->host_heat, err);
+    if (r == 0 && host)
+        r = grow_host(paf_bytes, &b->host_paf_bytes, &b->host_paf, err);
+    return r;
+}
+
+/* Mapped: the search writes the few kilobytes that there are straight into it, instead of a copy of all that there
+ * could be. */
+int pd_gpu_batch_reserve_candidates(struct pd_gpu_batch *b, int n, struct pd_err *err)
+{
+    if (b->candidates)
+        return 0;
+    const size_t bytes = sizeof(*b->candidates) * (size_t)n;
+    int r = pd_gpu_check(cudaHostAlloc((void **)&b->candidates, bytes, cudaHostAllocMapped),
+                         "taking pinned memory for results", err);
+    if (r < 0)
+        return r;
+    memset(b->candidates, 0, bytes);
+    return pd_gpu_check(cudaHostGetDevicePointer((void **)&b->device_candidates, b->candidates, 0),
+                        "mapping memory for results", err);
 }
 
 static int grow_staging(struct pd_gpu_batch *b, size_t bytes, struct pd_err *err)

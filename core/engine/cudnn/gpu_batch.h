@@ -5,6 +5,7 @@
  * results on the device and in pinned host memory. Several batches share the network's own memory, which only the
  * compute stream touches; these parts let uploads, the network and downloads of different batches overlap.
  */
+#include "core/engine/cudnn/candidates.h"
 #include "core/engine/cudnn/gpu.h"
 
 struct pd_gpu_batch {
@@ -12,16 +13,20 @@ struct pd_gpu_batch {
     unsigned char *staging, *frames; /* host (pinned), device */
     size_t frame_bytes;              /* capacity of both */
     float *heat, *paf;               /* device, n x c x h x w */
-    float *host_heat, *host_paf;     /* pinned */
-    size_t heat_bytes, paf_bytes;
+    float *host_heat, *host_paf;     /* pinned; NULL where only candidates are asked for */
+    size_t heat_bytes, paf_bytes, host_heat_bytes, host_paf_bytes;
+    struct pd_candidates *candidates;        /* pinned, max_batch of them, which the device writes to, or NULL */
+    struct pd_candidates *device_candidates; /* the same memory, seen from the device */
     cudaEvent_t uploaded, started, preprocessed, computed, downloaded;
     cudaEvent_t decoded; /* surfaces of the batch are complete */
 };
 
 int pd_gpu_batch_create(struct pd_gpu *gpu, struct pd_gpu_batch **ret_batch, struct pd_err *err);
 void pd_gpu_batch_destroy(struct pd_gpu_batch *b);
-/* Room for the maps of @n frames. */
-int pd_gpu_batch_reserve(struct pd_gpu_batch *b, size_t heat_bytes, size_t paf_bytes, struct pd_err *err);
+/* Room for the batch's maps on the device, and (@host) in host memory. */
+int pd_gpu_batch_reserve(struct pd_gpu_batch *b, size_t heat_bytes, size_t paf_bytes, bool host, struct pd_err *err);
+/* Room for the candidates of @n frames. */
+int pd_gpu_batch_reserve_candidates(struct pd_gpu_batch *b, int n, struct pd_err *err);
 /* Queue the way of all frames of @batch into images 0.. of @input: packing and upload for those in host memory, then
  * one kernel each. Waits only until an earlier use of the staging memory is over. */
 int pd_gpu_batch_preprocess(struct pd_gpu_batch *b, struct pd_batch *batch, const struct pd_normalise *norm,

@@ -113,13 +113,20 @@ static int describe(struct pd_gpu *gpu, struct pd_err *err)
 
 static int make_streams(struct pd_gpu *gpu, struct pd_err *err)
 {
+    /* What a batch's results still need runs beside the next batch's network, and is short: it goes first. */
+    int least = 0, greatest = 0;
+    int r = pd_gpu_check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "making a stream", err);
+    if (r < 0)
+        return r;
     cudaStream_t *const streams[] = {&gpu->compute, &gpu->upload, &gpu->download};
     for (size_t i = 0; i < PD_ARRAY_SIZE(streams); i++) {
-        int r = pd_gpu_check(cudaStreamCreateWithFlags(streams[i], cudaStreamNonBlocking), "making a stream", err);
+        const int priority = streams[i] == &gpu->download ? greatest : least;
+        r = pd_gpu_check(cudaStreamCreateWithPriority(streams[i], cudaStreamNonBlocking, priority), "making a stream",
+                         err);
         if (r < 0)
             return r;
     }
-    int r = check_cudnn(cudnnCreate(&gpu->cudnn), "opening cuDNN", err);
+    r = check_cudnn(cudnnCreate(&gpu->cudnn), "opening cuDNN", err);
     if (r == 0)
         r = check_cudnn(cudnnSetStream(gpu->cudnn, gpu->compute), "giving cuDNN its stream", err);
     return r;
