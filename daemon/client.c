@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "core/log.h"
 
@@ -324,6 +325,17 @@ static void refuse(struct pd_server *server)
     uv_close((uv_handle_t *)pipe, on_refused);
 }
 
+/* New descriptors have the lowest free number, so the number tells how many are left. */
+static bool leaves_reserve(const struct pd_client *client)
+{
+    struct rlimit limit;
+    int fd = -1;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || uv_fileno((const uv_handle_t *)&client->pipe, &fd) < 0)
+        return true;
+    rlim_t reserve = PD_MIN((rlim_t)client->server->params.fd_reserve, limit.rlim_cur / 2);
+    return (rlim_t)fd < limit.rlim_cur - reserve;
+}
+
 void pd_client_accept(struct pd_server *server)
 {
     if (server->n_clients >= server->params.max_clients) {
@@ -348,6 +360,12 @@ void pd_client_accept(struct pd_server *server)
     client->pipe.data = client;
     if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&client->pipe) < 0) {
         pd_client_close(client);
+        return;
+    }
+    if (!leaves_reserve(client)) {
+        server->totals.refused++;
+        pd_server_complain(server, "a client is turned away: the last free file descriptors are kept for cameras");
+        pd_client_finish(client, "too many open files");
         return;
     }
     reply(client, server->params.ops->hello(server->params.user));

@@ -30,9 +30,13 @@ struct pd_client {
 
 struct pd_server {
     struct pd_server_params params;
+    int fd;              /* the socket; the listener has a duplicate of it */
     uv_pipe_t listener;
-    uv_timer_t flush_timer, second_timer, close_timer;
     bool accepting;
+    bool listening;      /* the listener is open */
+    uv_timer_t flush_timer, second_timer, close_timer;
+    uv_timer_t rest_timer; /* until the listener is opened again */
+    int64_t complained_ns;
     int64_t flushed_ns, pause_ns;
     int n_handles; /* open handles of the server's own */
     int n_clients;
@@ -53,3 +57,5 @@ void pd_client_finish(struct pd_client *client, const char *reason);
 void pd_client_close(struct pd_client *client);
 /* server.c: the last callback of a client; the server may be waiting for it. */
 void pd_server_client_gone(struct pd_server *server);
+/* server.c: a warning about clients that could not be taken, once a minute at most. */
+void pd_server_complain(struct pd_server *server, const char *text);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #define TICK_MS 50        /* how soon a loss that no line follows is told */
 #define DEADLINE_MS 700   /* of a stop, for everything but the byes; with their 200 ms it stays under a second */
 #define GRACE_MS 200
+#define FD_LIMIT 65536    /* of open files, where the hard limit allows it */
 #define DONE_GRACE_MS 10000
 #define DONE "done"
 
@@ -344,6 +346,7 @@ static int start(struct pd_manager *m, struct pd_err *err)
     }
     const struct pd_server_params params = {
         .loop = &m->loop, .hub = m->hub, .fd = m->listen.fd, .max_clients = m->tree->config->max_clients,
+        .fd_reserve = pd_manager_fd_reserve(m->tree->config),
         .ops = &pd_manager_server_ops, .user = m,
     };
     m->listen.fd = -1;
@@ -388,6 +391,16 @@ static void finish(struct pd_manager *m)
     uv_loop_close(&m->loop);
 }
 
+/* The soft limit is low for the sake of programs that use select(). */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FD_LIMIT) {
+        limit.rlim_cur = PD_MIN(limit.rlim_max, (rlim_t)FD_LIMIT);
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int pd_manager_run(const struct pd_run_options *options)
 {
     struct pd_err err = {""};
@@ -399,6 +412,7 @@ int pd_manager_run(const struct pd_run_options *options)
     m->started_ns = pd_now_ns();
     atomic_init(&m->next_id, 1);
     make_boot_id(m->boot);
+    raise_fd_limit();
     mallopt(M_ARENA_MAX, 4); /* a heap for each decode thread would keep their free memory apart */
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of its write, no more */
     signal(SIGHUP, SIG_IGN);  /* until the loop can answer it */

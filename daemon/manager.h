@@ -77,6 +77,12 @@ void pd_manager_destroy_sources(struct pd_manager *m);
 void pd_manager_finish_cameras(struct pd_manager *m);
 bool pd_manager_all_ended(const struct pd_manager *m);
 
+/* File descriptors to be kept from clients: RTSP over UDP takes five a camera. */
+static inline int pd_manager_fd_reserve(const struct pd_config *config)
+{
+    return 64 + 5 * config->n_cameras;
+}
+
 /* ---- manager_report.c ---- */
 extern const struct pd_server_ops pd_manager_server_ops;
 struct pd_totals {

@@ -300,7 +300,7 @@ static void apply_live_keys(struct pd_manager *m, const struct pd_config *config
     if (pd_log_level_parse(config->log_level, &level) == 0)
         pd_log_set_level(level);
     pd_queue_set_wait(pd_pipeline_queue(m->pipeline), (int64_t)(config->batch_wait_ms * 1e6));
-    pd_server_set_max_clients(m->server, config->max_clients);
+    pd_server_set_limits(m->server, config->max_clients, pd_manager_fd_reserve(config));
 }
 
 void pd_manager_reload(struct pd_manager *m)

@@ -2,11 +2,16 @@
 #include "daemon/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
+#include "core/log.h"
 #include "daemon/client.h"
 
 #define BACKLOG 1024
+#define REST_MS 250                  /* after accept() failed, the listener is left alone for so long */
+#define COMPLAIN_NS (60 * PD_NS_PER_S) /* between two log lines about the same */
 #define PAUSE_MAX_NS (40 * PD_NS_PER_MS)
 
 static void flush_one(struct pd_subscriber *sub)
@@ -52,11 +57,7 @@ static void on_second(uv_timer_t *timer)
     }
 }
 
-static void on_connection(uv_stream_t *listener, int status)
-{
-    if (status == 0)
-        pd_client_accept(listener->data);
-}
+/* ---- the listener ---- */
 
 static void on_handle_closed(uv_handle_t *handle)
 {
@@ -69,6 +70,73 @@ static void close_handle(uv_handle_t *handle)
 {
     if (!uv_is_closing(handle))
         uv_close(handle, on_handle_closed);
+}
+
+static int start_listening(struct pd_server *server);
+
+static void on_rest_over(uv_timer_t *timer)
+{
+    struct pd_server *server = timer->data;
+    if (server->accepting && !server->listening && start_listening(server) < 0)
+        uv_timer_start(&server->rest_timer, on_rest_over, REST_MS, 0);
+}
+
+static void on_listener_closed(uv_handle_t *handle)
+{
+    struct pd_server *server = handle->data;
+    server->listening = false;
+    if (server->accepting)
+        uv_timer_start(&server->rest_timer, on_rest_over, REST_MS, 0);
+    on_handle_closed(handle);
+}
+
+static void close_listener(struct pd_server *server)
+{
+    if (server->listening && !uv_is_closing((uv_handle_t *)&server->listener))
+        uv_close((uv_handle_t *)&server->listener, on_listener_closed);
+}
+
+/* When accept() fails for want of descriptors or memory, libuv tries again at once and for ever: only a listener that
+ * is closed lets the loop go on. Clients wait in the socket's backlog meanwhile, which server->fd keeps. */
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct pd_server *server = listener->data;
+    if (status == 0) {
+        pd_client_accept(server);
+        return;
+    }
+    char text[128];
+    snprintf(text, sizeof(text), "clients have to wait: %s", uv_strerror(status));
+    pd_server_complain(server, text);
+    close_listener(server);
+}
+
+static int start_listening(struct pd_server *server)
+{
+    int fd = fcntl(server->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    uv_pipe_init(server->params.loop, &server->listener, 0);
+    server->listener.data = server;
+    server->listening = true;
+    server->n_handles++;
+    int r = uv_pipe_open(&server->listener, fd);
+    if (r < 0)
+        close(fd);
+    if (r == 0)
+        r = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
+    if (r < 0)
+        close_listener(server);
+    return r;
+}
+
+void pd_server_complain(struct pd_server *server, const char *text)
+{
+    int64_t now = pd_now_ns();
+    if (server->complained_ns && now - server->complained_ns < COMPLAIN_NS)
+        return;
+    server->complained_ns = now;
+    pd_log_warn("socket", "%s", text);
 }
 
 static void init_timer(struct pd_server *server, uv_timer_t *timer)
@@ -86,18 +154,13 @@ int pd_server_start(const struct pd_server_params *params, struct pd_server **re
         return pd_err_set(err, -ENOMEM, "out of memory");
     }
     server->params = *params;
-    uv_pipe_init(params->loop, &server->listener, 0);
-    server->listener.data = server;
-    server->n_handles = 1;
+    server->fd = params->fd;
     init_timer(server, &server->flush_timer);
+    init_timer(server, &server->rest_timer);
     init_timer(server, &server->second_timer);
     init_timer(server, &server->close_timer);
-    int r = uv_pipe_open(&server->listener, params->fd);
-    if (r < 0)
-        close(params->fd);
-    if (r == 0)
-        r = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
     server->accepting = true;
+    int r = start_listening(server);
     *ret_server = server;
     if (r < 0)
         return pd_err_set(err, r, "cannot listen: %s", uv_strerror(r));
@@ -115,9 +178,10 @@ void pd_server_get_stats(const struct pd_server *server, struct pd_server_stats 
     }
 }
 
-void pd_server_set_max_clients(struct pd_server *server, int max_clients)
+void pd_server_set_limits(struct pd_server *server, int max_clients, int fd_reserve)
 {
     server->params.max_clients = max_clients;
+    server->params.fd_reserve = fd_reserve;
 }
 
 void pd_server_stop_accepting(struct pd_server *server)
@@ -125,7 +189,8 @@ void pd_server_stop_accepting(struct pd_server *server)
     if (!server->accepting)
         return;
     server->accepting = false;
-    close_handle((uv_handle_t *)&server->listener);
+    close_listener(server);
+    close(server->fd);
 }
 
 static void on_close_timer(uv_timer_t *timer)
@@ -144,6 +209,7 @@ void pd_server_client_gone(struct pd_server *server)
     /* The last client has left: now the server's own handles, and after the last of these the server. */
     pd_server_stop_accepting(server);
     close_handle((uv_handle_t *)&server->flush_timer);
+    close_handle((uv_handle_t *)&server->rest_timer);
     close_handle((uv_handle_t *)&server->second_timer);
     close_handle((uv_handle_t *)&server->close_timer);
     if (server->n_handles)

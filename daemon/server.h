@@ -26,6 +26,7 @@ struct pd_server_params {
     struct pd_hub *hub;
     int fd;          /* bound stream socket; taken */
     int max_clients;
+    int fd_reserve;  /* file descriptors that clients must leave free: a camera that comes back needs some */
     const struct pd_server_ops *ops;
     void *user;
 };
@@ -43,7 +44,7 @@ int pd_server_start(const struct pd_server_params *params, struct pd_server **re
  * a thousand subscribers get many lines with one write each, a few get each line at once. */
 void pd_server_flush(struct pd_server *server);
 void pd_server_get_stats(const struct pd_server *server, struct pd_server_stats *ret_stats);
-void pd_server_set_max_clients(struct pd_server *server, int max_clients);
+void pd_server_set_limits(struct pd_server *server, int max_clients, int fd_reserve);
 /* No new clients from now on. */
 void pd_server_stop_accepting(struct pd_server *server);
 /* Say bye to everyone, give the lines that wait @grace_ms to leave, close, then call @closed; the server is gone after
