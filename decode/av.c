@@ -24,6 +24,12 @@ void pd_av_init(void)
     pthread_once(&once, init_once);
 }
 
+void pd_av_init_network(void)
+{
+    pd_av_init();
+    av_max_alloc(PD_AV_NETWORK_ALLOC_MAX);
+}
+
 int pd_av_errno(int averror)
 {
     switch (averror) {

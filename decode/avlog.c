@@ -17,11 +17,44 @@ static _Thread_local struct {
     int print_prefix;
     int64_t window_ns;
     unsigned lines, dropped;
+    unsigned lost;
+    int status;
 } tls = {.print_prefix = 1};
 
 void pd_av_log_context(const char *name)
 {
     tls.context = name;
+}
+
+unsigned pd_av_log_take_lost(void)
+{
+    unsigned lost = tls.lost;
+    tls.lost = 0;
+    return lost;
+}
+
+int pd_av_log_take_status(void)
+{
+    int status = tls.status;
+    tls.status = 0;
+    return status;
+}
+
+/* That packets are missing (rtpdec.c) and which status a server answered (rtsp.c, http.c) reaches us in no other way.
+ * The format string decides what the arguments are. tests/decode/test_hostile.c fails when libav changes its words. */
+static void note_facts(const char *fmt, va_list ap)
+{
+    va_list args;
+    va_copy(args, ap);
+    if (!strncmp(fmt, "RTP: missed %d", 14)) {
+        tls.lost++;
+    } else if (!strncmp(fmt, "method %s failed: %d", 20)) {
+        (void)va_arg(args, const char *);
+        tls.status = va_arg(args, int);
+    } else if (!strncmp(fmt, "HTTP error %d", 13)) {
+        tls.status = va_arg(args, int);
+    }
+    va_end(args);
 }
 
 static bool may_write(void)
@@ -45,7 +78,10 @@ static bool may_write(void)
  * So its lines are debug lines, and TRACE, the one level that prints Authorization headers, is never passed on. */
 static void log_callback(void *ctx, int level, const char *fmt, va_list ap)
 {
-    if (level > AV_LOG_WARNING || pd_log_get_level() < PD_LOG_DEBUG)
+    if (level > AV_LOG_WARNING)
+        return;
+    note_facts(fmt, ap);
+    if (pd_log_get_level() < PD_LOG_DEBUG)
         return;
     char line[512];
     av_log_format_line2(ctx, level, fmt, ap, line, (int)sizeof(line), &tls.print_prefix);

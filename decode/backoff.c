@@ -5,7 +5,7 @@
 
 #include "core/util.h"
 
-int64_t pd_backoff_ns(unsigned failures, int error, uint32_t random)
+int64_t pd_backoff_ns(unsigned failures, int error, double scale, uint32_t random)
 {
     int64_t wait;
     if (error == -EACCES || error == -EBUSY)
@@ -13,5 +13,5 @@ int64_t pd_backoff_ns(unsigned failures, int error, uint32_t random)
     else
         wait = PD_MIN(PD_BACKOFF_FIRST_NS << PD_CLAMP(failures, 1, 30) >> 1, PD_BACKOFF_MAX_NS);
     /* -1/5 .. +1/5 */
-    return wait + (int64_t)((double)wait * 0.2 * (2.0 * random / UINT32_MAX - 1.0));
+    return (int64_t)((double)wait * scale * (1 + 0.2 * (2.0 * random / UINT32_MAX - 1.0)));
 }

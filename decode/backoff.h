@@ -15,5 +15,5 @@
 
 /* The wait after failure number @failures (1, 2, ...) in a row with @error (negative errno): 1 s doubling to 8 s, or
  * 30 s after a refusal, changed by up to a fifth either way so that 32 cameras do not come back in one instant.
- * @random: any 32 random bits. */
-int64_t pd_backoff_ns(unsigned failures, int error, uint32_t random);
+ * @scale: of all these, 1 but in tests. @random: any 32 random bits. */
+int64_t pd_backoff_ns(unsigned failures, int error, double scale, uint32_t random);

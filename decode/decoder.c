@@ -69,7 +69,7 @@ static int open_context(struct pd_decoder *decoder, struct pd_err *err)
     if (!decoder->avctx || avcodec_parameters_to_context(decoder->avctx, params->par) < 0)
         return pd_err_set(err, -ENOMEM, "%s: out of memory", name);
     set_threads(decoder->avctx, params);
-    decoder->avctx->max_pixels = PD_AV_PIXELS_MAX;
+    decoder->avctx->max_pixels = params->network ? PD_AV_NETWORK_PIXELS_MAX : PD_AV_PIXELS_MAX;
     decoder->avctx->flags |= COPY_MARK;
     if (params->strict && conceals(params->par->codec_id))
         decoder->avctx->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
@@ -110,10 +110,22 @@ static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
 {
     if (!decoder->wait_key)
         return false;
-    if (!(packet->flags & AV_PKT_FLAG_KEY) && decoder->waited++ < WAIT_KEY_MAX)
+    if (!(packet->flags & AV_PKT_FLAG_KEY) && decoder->waited++ < WAIT_KEY_MAX) {
+        decoder->corrupt += decoder->recovering;
         return true;
-    decoder->wait_key = false;
+    }
+    decoder->wait_key = decoder->recovering = false;
     return false;
+}
+
+/* Decoders conceal what is missing and say so of one frame at best; the frames behind it, which refer to it, look whole
+ * to them. A person smeared over the picture must not become a skeleton. */
+void pd_decoder_lost(struct pd_decoder *decoder)
+{
+    if (!decoder->params.live || decoder->wait_key)
+        return;
+    decoder->wait_key = decoder->recovering = true;
+    decoder->waited = 0;
 }
 
 /* The GPU took the stream and then could not decode it, which only its errors tell: go on in software, from the next
@@ -121,6 +133,8 @@ static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
 static int note_failure(struct pd_decoder *decoder)
 {
     decoder->corrupt++;
+    if (!decoder->hardware)
+        pd_decoder_lost(decoder);
     if (!decoder->hardware || ++decoder->failures < HARDWARE_FAILURES)
         return 0;
     pd_log_warn(decoder->name, "the GPU fails to decode this stream: decoding in software from now on");
@@ -173,6 +187,7 @@ int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct p
         decoder->failures = 0;
         if (damaged(decoder->frame)) {
             decoder->corrupt++;
+            pd_decoder_lost(decoder);
             av_frame_unref(decoder->frame);
             continue;
         }

@@ -25,6 +25,7 @@ struct pd_arrival {
 struct pd_decoder_params {
     const struct AVCodecParameters *par; /* outlives the decoder */
     bool live;
+    bool network; /* made by a stranger: smaller pictures are enough */
     int threads;
     const char *hwaccel;
     int cuda_device;
@@ -42,6 +43,7 @@ struct pd_decoder {
     bool told;                  /* that it is software after all */
     uint64_t corrupt;           /* packets and frames swallowed */
     bool wait_key;              /* live: nothing goes in before a keyframe */
+    bool recovering;            /* that is because of damage: what is dropped counts as corrupt */
     int waited;                 /* packets dropped while waiting */
     unsigned n_arrivals;
     struct pd_arrival arrivals[PD_ARRIVALS];
@@ -55,6 +57,8 @@ void pd_decoder_finish(struct pd_decoder *decoder);
 int pd_decoder_send(struct pd_decoder *decoder, struct AVPacket *packet, const struct pd_arrival *arrival);
 /* 0: @ret_frame points to the decoder's frame, valid until the next call. -EAGAIN: wants a packet. -EPIPE: ended. */
 int pd_decoder_receive(struct pd_decoder *decoder, struct AVFrame **ret_frame, struct pd_arrival *ret_arrival);
+/* Something is missing before the next packet: of a live stream nothing is shown until a keyframe. */
+void pd_decoder_lost(struct pd_decoder *decoder);
 /* Forget what is inside, for a new start of the same stream. */
 void pd_decoder_flush(struct pd_decoder *decoder);
 void pd_decoder_discard(struct pd_decoder *decoder, enum pd_discard discard);

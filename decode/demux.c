@@ -17,6 +17,9 @@
 /* Formats that take plain text, or anything at all, for a video. */
 static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf", "ansi", "lavfi"};
 
+/* Of a network stream. Each costs libav memory before a packet has come, up to a MiB while the stream is looked at. */
+#define STREAMS_MAX 8
+
 /* A century: further from its start no stream is. */
 #define STREAM_US_MAX (INT64_C(100) * 365 * 86400 * 1000000)
 
@@ -67,6 +70,29 @@ static int open_file(struct pd_demux *d, const char *path, AVDictionary **opts, 
     return 0;
 }
 
+/* In words that tell what to do: libav's own are "4XX Client Error, but not one of 40{0,1,3,4}". */
+static int refused(const struct pd_demux *d, int status, bool known, struct pd_err *err)
+{
+    switch (status) {
+    case 401:
+        return pd_err_set(err, -EACCES, known ? "%s: user name or password refused (401)"
+                                              : "%s: wants a user name and a password, and has none (401)", d->name);
+    case 403:
+        return pd_err_set(err, -EACCES, "%s: access denied (403): this user or this machine may not watch", d->name);
+    case 404:
+        return pd_err_set(err, -ENOENT, "%s: there is no such stream (404): check the path of its URL", d->name);
+    case 429:
+    case 453:
+        return pd_err_set(err, -EBUSY, "%s: serves no more viewers (%d): end another one or lower its bit rate",
+                          d->name, status);
+    case 461:
+        return pd_err_set(err, -EPROTO, "%s: does not serve over this transport (461): try the other one", d->name);
+    default:
+        return pd_err_set(err, -EPROTO, "%s: %s (%d)", d->name,
+                          status < 500 ? "the request was refused" : "it cannot serve now", status);
+    }
+}
+
 static int open_url(struct pd_demux *d, const struct pd_reader_params *params, const struct pd_input *input,
                     AVDictionary **opts, struct pd_err *err)
 {
@@ -78,12 +104,15 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
         d->fmt->flags |= AVFMT_FLAG_NONBLOCK; /* its blocking read cannot be interrupted */
     }
     if (input->kind == PD_INPUT_RTSP || input->kind == PD_INPUT_HTTP) {
+        pd_av_init_network();
+        d->fmt->max_streams = STREAMS_MAX;
         int r = pd_resolve(input, &d->interrupt, err);
         if (d->interrupt.code)
             return cancelled(d, err, "looking up its host name");
         if (r < 0)
             return r;
     }
+    pd_av_log_take_status();
     char *url = pd_input_url(input, params->username, params->password);
     if (!url)
         return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
@@ -93,9 +122,9 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
         return 0;
     if (d->interrupt.code)
         return cancelled(d, err, "connecting");
-    if (r == AVERROR_HTTP_UNAUTHORIZED)
-        return pd_err_set(err, -EACCES, "%s: user name or password refused (401)", d->name);
-    return pd_av_err(err, r, d->name, "cannot be opened");
+    bool known = input->user || params->username || params->password;
+    int status = pd_av_log_take_status();
+    return status >= 400 ? refused(d, status, known, err) : pd_av_err(err, r, d->name, "cannot be opened");
 }
 
 static int check_options(struct pd_demux *d, const AVDictionary *opts, struct pd_err *err)
@@ -272,9 +301,11 @@ static void note_packet(struct pd_demux *d)
 int pd_demux_read(struct pd_demux *d, struct pd_err *err)
 {
     d->since_ns = pd_now_ns();
+    d->lost = false;
     for (;;) {
         av_packet_unref(d->packet);
         int r = av_read_frame(d->fmt, d->packet);
+        d->lost |= pd_av_log_take_lost() > 0;
         if (d->interrupt.code)
             return cancelled(d, err, "read");
         if (r == AVERROR(EAGAIN)) { /* a capture device between two pictures */

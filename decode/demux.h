@@ -21,6 +21,7 @@ struct pd_demux {
     uint64_t packets; /* of the video stream since the start of the input */
     int64_t end_pts;  /* furthest end of a packet, in the stream's time base */
     bool damaged_end; /* the last packet was short */
+    bool lost;        /* packets of the network went missing before the one at hand, or in it */
     int64_t since_ns; /* when the call under way began, for messages */
 };
 

@@ -176,6 +176,9 @@ int pd_input_options(const struct pd_input *input, const struct pd_reader_params
     case PD_INPUT_RTSP:
         return set_all(opts, (struct option[]){{"protocol_whitelist", "rtsp,rtsps,rtp,srtp,udp,tcp,tls"},
                                                {"rtsp_transport", tcp ? "tcp" : "udp"},
+                                               /* Over TCP nothing comes out of order, but a camera may leave packets
+                                                * out, and without a queue nobody would notice. */
+                                               {"reorder_queue_size", tcp ? "2" : "500"},
                                                {RTSP_TIMEOUT, NET_TIMEOUT_US},
                                                {"allowed_media_types", "video"},
                                                {0}});

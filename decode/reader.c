@@ -107,6 +107,11 @@ bool pd_reader_hardware(const struct pd_reader *reader)
     return reader->hardware;
 }
 
+int64_t pd_reader_clock_error_us(const struct pd_reader *reader)
+{
+    return reader->clock_error_us;
+}
+
 int64_t pd_reader_key_interval_us(const struct pd_reader *reader)
 {
     return reader->key_interval_us;

@@ -31,6 +31,7 @@ struct pd_reader {
     uint64_t seq;        /* frames handed out */
     uint64_t corrupt;    /* frames skipped as damaged */
     bool hardware;       /* the last frame was decoded by the GPU */
+    int64_t clock_error_us; /* how far off the camera's own clock is when that is too much, else 0 */
     int64_t key_interval_us; /* between the last two keyframes, 0 unknown */
     const char *current; /* owned by the kind */
     /* Told of each complete packet of the stream; may be NULL. */
@@ -51,3 +52,4 @@ void pd_reader_set_progress(struct pd_reader *reader, void (*progress)(void *use
 void pd_reader_set_discard(struct pd_reader *reader, enum pd_discard discard);
 bool pd_reader_hardware(const struct pd_reader *reader);
 int64_t pd_reader_key_interval_us(const struct pd_reader *reader);
+int64_t pd_reader_clock_error_us(const struct pd_reader *reader);

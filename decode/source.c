@@ -2,6 +2,7 @@
 #include "decode/source.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #define OPEN_TIMEOUT_S 8.0
 #define READ_TIMEOUT_S 3.0
 /* Packets come but no whole picture does: after this the connection is worth no more. Longer than any sane distance of
- * keyframes. */
+ * keyframes. Once that is known, two of it are enough. */
 #define PICTURE_TIMEOUT_S 30.0
 
 struct pd_source {
@@ -37,6 +38,7 @@ struct pd_source {
     int64_t picture_deadline_ns;
     bool up;           /* this connection has given a frame */
     unsigned failures; /* in a row */
+    bool clock_told;   /* that the camera's clock is wrong */
     uint32_t random;
 
     /* any thread */
@@ -97,6 +99,15 @@ static double read_timeout(const struct pd_source *s)
     double t = s->config.read_timeout_s > 0 ? s->config.read_timeout_s : READ_TIMEOUT_S;
     double fps = s->reader ? pd_reader_info(s->reader)->fps : 0;
     return fps > 0 ? PD_MAX(t, PD_MIN(3 / fps, PICTURE_TIMEOUT_S)) : t;
+}
+
+static double picture_timeout(const struct pd_source *s)
+{
+    double t = s->config.picture_timeout_s > 0 ? s->config.picture_timeout_s : PICTURE_TIMEOUT_S;
+    double key_interval = (double)pd_reader_key_interval_us(s->reader) * 1e-6;
+    if (s->up && key_interval > 0)
+        t = PD_MIN(t, 2 * key_interval);
+    return PD_MAX(t, read_timeout(s));
 }
 
 /* A packet is progress, so that a long wait for the first keyframe is not taken for a dead camera; but not for ever. */
@@ -202,9 +213,20 @@ static void close_reader(struct pd_source *s)
     s->reader = NULL;
 }
 
+/* Told once, until it is right again: skeletons of two cameras are matched by these times. */
+static void check_clock(struct pd_source *s)
+{
+    int64_t error = pd_reader_clock_error_us(s->reader);
+    if (error && !s->clock_told)
+        pd_log_warn(s->config.name, "its clock is %.0f s %s; times are those of arrival until it is set right",
+                    fabs((double)error * 1e-6), error > 0 ? "fast" : "slow");
+    s->clock_told = error != 0;
+}
+
 /* Hand one frame over, or skip it. False: stopped meanwhile. */
 static bool deliver(struct pd_source *s, struct pd_frame *frame)
 {
+    check_clock(s);
     if (pd_reader_info(s->reader)->live)
         pd_reader_set_discard(s->reader, pd_pace_discard(&s->pace, pd_reader_key_interval_us(s->reader)));
     if (!pd_pace_keep(&s->pace, frame)) {
@@ -242,7 +264,8 @@ static int read_all(struct pd_source *s, struct pd_err *err)
     bool any = false;
     for (;;) {
         struct pd_frame *frame;
-        s->picture_deadline_ns = pd_now_ns() + seconds_ns(PD_MAX(PICTURE_TIMEOUT_S, read_timeout(s)));
+        int64_t since_ns = pd_now_ns();
+        s->picture_deadline_ns = since_ns + seconds_ns(picture_timeout(s));
         arm(s, read_timeout(s));
         int r = pd_reader_next(s->reader, &frame, err);
         disarm(s);
@@ -252,6 +275,9 @@ static int read_all(struct pd_source *s, struct pd_err *err)
         }
         if (r == PD_READER_E_END && !any) /* a loop would go round and round */
             return pd_err_prefix(err, -EBADMSG, "no picture of the folder can be read, the last one");
+        if (r == -ETIMEDOUT && pd_now_ns() >= s->picture_deadline_ns)
+            return pd_err_set(err, r, "%s: sends, but no whole picture for %.1f s", pd_reader_current(s->reader),
+                              (double)(pd_now_ns() - since_ns) / (double)PD_NS_PER_S);
         if (r != 0)
             return r;
         any = true;
@@ -297,8 +323,9 @@ static void *source_thread(void *arg)
             set_state(s, PD_SOURCE_ENDED, r == PD_READER_E_CUT ? err.text : "", 0);
             return NULL;
         }
+        double scale = s->config.retry_scale > 0 ? s->config.retry_scale : 1;
         s->random = s->random * 1664525u + 1013904223u;
-        int64_t wait = pd_backoff_ns(++s->failures, r, s->random);
+        int64_t wait = pd_backoff_ns(++s->failures, r, scale, s->random);
         set_state(s, PD_SOURCE_DOWN, err.text, (double)wait / (double)PD_NS_PER_S);
         if (!sleep_until(s, pd_now_ns() + wait))
             break;

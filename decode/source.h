@@ -27,6 +27,8 @@ struct pd_source_config {
     const char *hwaccel;
     int cuda_device; /* see pd_reader_params */
     double open_timeout_s, read_timeout_s; /* 0: 8 and 3 */
+    double picture_timeout_s;              /* packets come, but no whole picture; 0: 30 */
+    double retry_scale;                    /* of pd_backoff_ns, 0: 1 */
 };
 
 /* Called on the decode thread. */

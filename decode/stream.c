@@ -33,6 +33,7 @@ struct stream {
     int64_t read;                      /* frames since the start of the input */
     struct pd_arrival arrival;         /* of the packet at hand */
     bool pending;                      /* it waits for the decoder to take it */
+    int64_t ntp_us;                    /* what the camera's clock says of the next packet, 0: nothing */
     int64_t last_key_us;               /* stream time of the last keyframe, 0 none */
     int end;                           /* how the packets ended, 0: not yet */
     struct pd_err end_err;
@@ -43,16 +44,35 @@ static struct stream *stream_of(struct pd_reader *reader)
     return PD_CONTAINER_OF(reader, struct stream, base);
 }
 
-static struct pd_arrival stamp(const AVPacket *packet)
+/* Whether libavformat's parser puts the pictures of this codec together from RTP packets: it knows that one is whole
+ * when the next one begins, and what the packet that began it carried beside its bytes goes with the picture before. */
+static bool parsed(const struct stream *s)
 {
-    struct pd_arrival a = {.arrived_ns = pd_now_ns(), .wall_us = pd_wall_us()};
+    enum AVCodecID id = s->demux.stream->codecpar->codec_id;
+    return id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_HEVC || id == AV_CODEC_ID_MPEG4;
+}
+
+static int64_t ntp_of(struct stream *s, const AVPacket *packet)
+{
     size_t size = 0;
     const AVProducerReferenceTime *ref =
         (const AVProducerReferenceTime *)av_packet_get_side_data(packet, AV_PKT_DATA_PRFT, &size);
-    if (ref && size >= sizeof(*ref) && llabs(ref->wallclock - a.wall_us) < NTP_TRUST_US) {
-        a.wall_us = ref->wallclock;
-        a.ntp = true;
-    }
+    int64_t here = ref && size >= sizeof(*ref) ? ref->wallclock : 0, before = s->ntp_us;
+    s->ntp_us = here;
+    return parsed(s) ? before : here;
+}
+
+static struct pd_arrival stamp(struct stream *s, const AVPacket *packet)
+{
+    struct pd_arrival a = {.arrived_ns = pd_now_ns(), .wall_us = pd_wall_us()};
+    int64_t ntp_us = ntp_of(s, packet);
+    if (!ntp_us)
+        return a;
+    int64_t error = ntp_us - a.wall_us;
+    a.ntp = llabs(error) < NTP_TRUST_US;
+    s->base.clock_error_us = a.ntp ? 0 : error;
+    if (a.ntp)
+        a.wall_us = ntp_us;
     return a;
 }
 
@@ -80,7 +100,9 @@ static int feed(struct stream *s, struct pd_err *err)
             pd_decoder_send(&s->decoder, NULL, NULL);
             return 0;
         }
-        s->arrival = stamp(s->demux.packet);
+        if (s->demux.lost)
+            pd_decoder_lost(&s->decoder);
+        s->arrival = stamp(s, s->demux.packet);
         note_key(s, s->demux.packet);
         if (s->base.progress)
             s->base.progress(s->base.progress_user);
@@ -252,6 +274,7 @@ static int open_decoder(struct stream *s, const struct pd_reader_params *params,
     const struct pd_decoder_params decoder = {
         .par = s->demux.stream->codecpar,
         .live = params->live || s->base.info.live,
+        .network = s->input.kind == PD_INPUT_RTSP || s->input.kind == PD_INPUT_HTTP,
         .threads = params->threads,
         .hwaccel = params->hwaccel,
         .cuda_device = params->cuda_device,

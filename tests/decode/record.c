@@ -10,11 +10,17 @@
 #include "core/clock.h"
 #include "tests/decode/record.h"
 
+#define PATIENCE_S 60
+
 static void record_init(struct record *r)
 {
     memset(r, 0, sizeof(*r));
     pthread_mutex_init(&r->lock, NULL);
-    pthread_cond_init(&r->changed, NULL);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&r->changed, &attr);
+    pthread_condattr_destroy(&attr);
     r->in_order = true;
 }
 
@@ -33,6 +39,8 @@ static void on_frame(struct pd_frame *frame, void *user)
     r->last_ns = pd_now_ns();
     r->first_ns = r->frames ? r->first_ns : r->last_ns;
     r->frames++;
+    if (r->look)
+        r->look(r, frame);
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
     pd_frame_unref(&frame);
@@ -53,9 +61,12 @@ static void on_state(enum pd_source_state state, const char *reason, double retr
     pthread_mutex_unlock(&r->lock);
 }
 
-struct pd_source *record_start(struct record *r, const struct pd_source_config *config)
+struct pd_source *record_start_looking(struct record *r, const struct pd_source_config *config,
+                                       void (*look)(struct record *r, const struct pd_frame *frame), void *user)
 {
     record_init(r);
+    r->look = look;
+    r->look_user = user;
     struct pd_source *source;
     struct pd_err err = {""};
     const struct pd_source_sink sink = {on_frame, on_state, r};
@@ -64,11 +75,16 @@ struct pd_source *record_start(struct record *r, const struct pd_source_config *
     return source;
 }
 
+struct pd_source *record_start(struct record *r, const struct pd_source_config *config)
+{
+    return record_start_looking(r, config, NULL, NULL);
+}
+
 int record_wait_state(struct record *r, enum pd_source_state state, int count)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 20;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PATIENCE_S;
     pthread_mutex_lock(&r->lock);
     int at = -1;
     while (at < 0) {
@@ -81,15 +97,15 @@ int record_wait_state(struct record *r, enum pd_source_state state, int count)
     }
     pthread_mutex_unlock(&r->lock);
     if (at < 0)
-        fail_msg("state %s did not come in 20 s", pd_source_state_name(state));
+        fail_msg("state %s did not come in %d s", pd_source_state_name(state), PATIENCE_S);
     return at;
 }
 
 void record_wait_frames(struct record *r, int count)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 20;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PATIENCE_S;
     pthread_mutex_lock(&r->lock);
     while (r->frames < count)
         if (pthread_cond_timedwait(&r->changed, &r->lock, &until) == ETIMEDOUT)
@@ -97,7 +113,7 @@ void record_wait_frames(struct record *r, int count)
     int frames = r->frames;
     pthread_mutex_unlock(&r->lock);
     if (frames < count)
-        fail_msg("%d of %d frames in 20 s", frames, count);
+        fail_msg("%d of %d frames in %d s", frames, count, PATIENCE_S);
 }
 
 double record_destroy(struct pd_source *source)

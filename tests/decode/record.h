@@ -25,13 +25,18 @@ struct record {
     int width;
     bool in_order;
     _Atomic bool block; /* frames wait in the sink */
+    /* Looks at each frame, under the lock; set with record_start_looking. */
+    void (*look)(struct record *r, const struct pd_frame *frame);
+    void *look_user;
 };
 
 /* Start a source as camera 3. Fails the test when it cannot. */
 struct pd_source *record_start(struct record *r, const struct pd_source_config *config);
-/* Wait until the @count-th time of @state; its place in the record. Fails the test after 20 s. */
+struct pd_source *record_start_looking(struct record *r, const struct pd_source_config *config,
+                                       void (*look)(struct record *r, const struct pd_frame *frame), void *user);
+/* Wait until the @count-th time of @state; its place in the record. Fails the test after a minute. */
 int record_wait_state(struct record *r, enum pd_source_state state, int count);
-/* Wait until @count frames in all. Fails the test after 20 s. */
+/* Wait until @count frames in all. Fails the test after a minute. */
 void record_wait_frames(struct record *r, int count);
 /* Ends the source; seconds that it took. */
 double record_destroy(struct pd_source *source);

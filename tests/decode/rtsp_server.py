@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""An RTSP camera for tests: rtsp_server.py [PORT [USER PASSWORD]]. Prints its port; serves /cam, /gop and /jpeg until
-killed. POSED_RTSP_SIZE=WxH in the environment is the size of the picture.
+"""An RTSP camera for tests: rtsp_server.py [PORT [basic|digest USER PASSWORD]]. Prints its port; serves /cam, /gop and
+/jpeg until killed. POSED_RTSP_SIZE=WxH in the environment is the size of the picture.
 
 Exits with 77 (skip) when gst-rtsp-server or the H.264 encoder is not installed.
 """
@@ -34,12 +34,14 @@ def main():
     server.set_address("127.0.0.1")
     server.set_service(sys.argv[1] if len(sys.argv) > 1 else "0")
     auth = None
-    if len(sys.argv) > 3:
+    if len(sys.argv) > 4:
+        way, user, password = sys.argv[2:5]
         auth = GstRtspServer.RTSPAuth()
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "user")
-        auth.set_supported_methods(2)  # digest
-        auth.add_digest(sys.argv[2], sys.argv[3], token)
+        auth.set_supported_methods({"basic": 1, "digest": 2}[way])
+        auth.add_digest(user, password, token)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
         server.set_auth(auth)
     for path, (element, encoder) in ENCODERS.items():
         if not Gst.ElementFactory.find(element):

@@ -17,18 +17,18 @@ static void waits_double_from_one_second_to_eight(void **state)
 {
     static const int seconds[] = {1, 2, 4, 8, 8, 8};
     for (unsigned i = 0; i < PD_ARRAY_SIZE(seconds); i++) {
-        int64_t mid = pd_backoff_ns(i + 1, -ETIMEDOUT, UINT32_MAX / 2);
+        int64_t mid = pd_backoff_ns(i + 1, -ETIMEDOUT, 1, UINT32_MAX / 2);
         assert_true(llabs(mid - seconds[i] * PD_NS_PER_S) < MS);
-        assert_true(llabs(pd_backoff_ns(i + 1, -EIO, 0) - seconds[i] * 800 * MS) < MS);
-        assert_true(llabs(pd_backoff_ns(i + 1, -EIO, UINT32_MAX) - seconds[i] * 1200 * MS) < MS);
+        assert_true(llabs(pd_backoff_ns(i + 1, -EIO, 1, 0) - seconds[i] * 800 * MS) < MS);
+        assert_true(llabs(pd_backoff_ns(i + 1, -EIO, 1, UINT32_MAX) - seconds[i] * 1200 * MS) < MS);
     }
-    assert_true(pd_backoff_ns(4000000000u, -EIO, UINT32_MAX) < 10 * PD_NS_PER_S);
+    assert_true(pd_backoff_ns(4000000000u, -EIO, 1, UINT32_MAX) < 10 * PD_NS_PER_S);
 }
 
 static void a_refusal_waits_half_a_minute_at_once(void **state)
 {
-    assert_true(llabs(pd_backoff_ns(1, -EACCES, UINT32_MAX / 2) - 30 * PD_NS_PER_S) < MS);
-    assert_true(llabs(pd_backoff_ns(9, -EBUSY, UINT32_MAX / 2) - 30 * PD_NS_PER_S) < MS);
+    assert_true(llabs(pd_backoff_ns(1, -EACCES, 1, UINT32_MAX / 2) - 30 * PD_NS_PER_S) < MS);
+    assert_true(llabs(pd_backoff_ns(9, -EBUSY, 1, UINT32_MAX / 2) - 30 * PD_NS_PER_S) < MS);
 }
 
 static int kept(double fps, double max_fps, int frames, int64_t jitter_us)

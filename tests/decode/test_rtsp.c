@@ -10,58 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "tests/decode/clip.h"
+#include "tests/decode/camera.h"
 #include "tests/decode/record.h"
 
-struct server {
-    pid_t pid;
-    int port;
-};
-
-/* @port 0: any. @user NULL: open to all. False: not installed. */
-static bool server_start(struct server *s, int port, const char *user, const char *password)
-{
-    char script[512], number[16];
-    const char *root = getenv("POSED_SOURCE_ROOT");
-    snprintf(script, sizeof(script), "%s/tests/decode/rtsp_server.py", root ? root : ".");
-    snprintf(number, sizeof(number), "%d", port);
-    int out[2];
-    assert_int_equal(pipe(out), 0);
-    pid_t test = getpid();
-    s->pid = fork();
-    if (s->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed assertion leaves without server_kill() */
-        if (getppid() != test)
-            _exit(1);
-        dup2(out[1], STDOUT_FILENO);
-        close(out[0]);
-        close(out[1]);
-        execl("/usr/bin/python3", "python3", script, number, user, password, (char *)NULL);
-        _exit(77);
-    }
-    close(out[1]);
-    FILE *f = fdopen(out[0], "r");
-    bool up = fscanf(f, "%d", &s->port) == 1;
-    fclose(f);
-    if (!up)
-        waitpid(s->pid, NULL, 0);
-    return up;
-}
-
-static void server_kill(struct server *s)
-{
-    kill(s->pid, SIGKILL);
-    waitpid(s->pid, NULL, 0);
-}
-
+/* @...: what rtsp_server.py is told, port first. */
 #define NEED_SERVER(s, ...)                                                                                            \
     do {                                                                                                               \
-        if (!server_start(s, __VA_ARGS__))                                                                             \
+        if (!camera_start(s, "rtsp_server.py", (const char *const[]){__VA_ARGS__, NULL}))                              \
             SKIP("gst-rtsp-server is not installed (see scripts/packages)");                                           \
     } while (0)
 
@@ -70,21 +28,14 @@ static double seconds(int64_t from, int64_t to)
     return (double)(to - from) / (double)PD_NS_PER_S;
 }
 
-static const char *url_of(const struct server *s, const char *path)
-{
-    static char url[128];
-    snprintf(url, sizeof(url), "rtsp://127.0.0.1:%d/%s", s->port, path);
-    return url;
-}
-
 static void cameras_play_over_tcp_and_udp(void **state)
 {
     static const char *const paths[] = {"cam", "jpeg"};
-    struct server s;
-    NEED_SERVER(&s, 0, NULL, NULL);
+    struct camera s;
+    NEED_SERVER(&s, "0");
     for (int i = 0; i < 4; i++) {
         struct record r;
-        const struct pd_source_config config = {.name = "till", .url = url_of(&s, paths[i & 1]),
+        const struct pd_source_config config = {.name = "till", .url = camera_url(&s, paths[i & 1]),
                                                 .transport = i & 2 ? PD_TRANSPORT_UDP : PD_TRANSPORT_TCP};
         int64_t from = pd_now_ns();
         struct pd_source *source = record_start(&r, &config);
@@ -104,16 +55,16 @@ static void cameras_play_over_tcp_and_udp(void **state)
         assert_true(took < 1);
         assert_true(stats.fps > 15);
     }
-    server_kill(&s);
+    camera_kill(&s);
 }
 
 static void a_frozen_camera_is_noticed_in_its_read_timeout(void **state)
 {
-    struct server s;
-    NEED_SERVER(&s, 0, NULL, NULL);
+    struct camera s;
+    NEED_SERVER(&s, "0");
     for (int udp = 0; udp < 2; udp++) {
         struct record r;
-        const struct pd_source_config config = {.name = "till", .url = url_of(&s, "cam"), .read_timeout_s = 1,
+        const struct pd_source_config config = {.name = "till", .url = camera_url(&s, "cam"), .read_timeout_s = 1,
                                                 .transport = udp ? PD_TRANSPORT_UDP : PD_TRANSPORT_TCP};
         struct pd_source *source = record_start(&r, &config);
         record_wait_frames(&r, 10);
@@ -135,22 +86,24 @@ static void a_frozen_camera_is_noticed_in_its_read_timeout(void **state)
         assert_true(r.in_order);
         assert_true(r.last_generation >= 2);
     }
-    server_kill(&s);
+    camera_kill(&s);
 }
 
 static void a_camera_that_dies_is_down_and_up_again_when_it_is_back(void **state)
 {
-    struct server s;
-    NEED_SERVER(&s, 0, NULL, NULL);
+    struct camera s;
+    NEED_SERVER(&s, "0");
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "till", .url = url_of(&s, "cam")});
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "till", .url = camera_url(&s, "cam")});
     record_wait_frames(&r, 10);
     int64_t from = pd_now_ns();
-    server_kill(&s);
+    camera_kill(&s);
     int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
     double noticed = seconds(from, r.state_ns[down]);
-    int port = s.port;
-    assert_true(server_start(&s, port, NULL, NULL));
+    char port[16];
+    snprintf(port, sizeof(port), "%d", s.port);
+    NEED_SERVER(&s, port);
     from = pd_now_ns();
     int up = record_wait_state(&r, PD_SOURCE_UP, 2);
     print_message("# death noticed after %.2f s (\"%s\"), back %.2f s after the server\n", noticed, r.reasons[down],
@@ -159,18 +112,18 @@ static void a_camera_that_dies_is_down_and_up_again_when_it_is_back(void **state
     record_wait_frames(&r, r.frames + 10);
     record_destroy(source);
     assert_true(r.in_order);
-    server_kill(&s);
+    camera_kill(&s);
 }
 
 static void a_long_wait_for_the_first_keyframe_is_no_failure(void **state)
 {
-    struct server s;
-    NEED_SERVER(&s, 0, NULL, NULL);
+    struct camera s;
+    NEED_SERVER(&s, "0");
     struct record first, r;
     /* The second viewer joins in the middle of a group of pictures that lasts 5 s. */
-    struct pd_source *one = record_start(&first, &(struct pd_source_config){.name = "a", .url = url_of(&s, "gop")});
+    struct pd_source *one = record_start(&first, &(struct pd_source_config){.name = "a", .url = camera_url(&s, "gop")});
     record_wait_frames(&first, 30);
-    struct pd_source *two = record_start(&r, &(struct pd_source_config){.name = "b", .url = url_of(&s, "gop"),
+    struct pd_source *two = record_start(&r, &(struct pd_source_config){.name = "b", .url = camera_url(&s, "gop"),
                                                                         .read_timeout_s = 1});
     record_wait_frames(&r, 5);
     struct pd_source_stats stats;
@@ -179,24 +132,24 @@ static void a_long_wait_for_the_first_keyframe_is_no_failure(void **state)
     assert_int_equal(stats.corrupt, 0);
     record_destroy(two);
     record_destroy(one);
-    server_kill(&s);
+    camera_kill(&s);
 }
 
 static void digest_passwords_with_odd_characters_open_the_camera(void **state)
 {
-    struct server s;
-    NEED_SERVER(&s, 0, "ad min", "p@ss:w/rd%41?");
+    struct camera s;
+    NEED_SERVER(&s, "0", "digest", "ad min", "p@ss:w/rd%41?");
     struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "till", .url = url_of(&s, "cam"),
+    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "till", .url = camera_url(&s, "cam"),
                                                     .username = "ad min", .password = "p@ss:w/rd%41?"});
     record_wait_frames(&r, 3);
     record_destroy(source);
-    source = record_start(&r, &(struct pd_source_config){.name = "till", .url = url_of(&s, "cam"),
+    source = record_start(&r, &(struct pd_source_config){.name = "till", .url = camera_url(&s, "cam"),
                                                          .username = "ad min", .password = "wrong"});
     int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
     assert_non_null(strstr(r.reasons[down], "user name or password refused"));
     record_destroy(source);
-    server_kill(&s);
+    camera_kill(&s);
 }
 
 int main(void)

@@ -25,7 +25,7 @@ class RtspServer:
 
     def start(self):
         """False when gst-rtsp-server is not installed."""
-        login = [self.user, self.password] if self.user else []
+        login = ["digest", self.user, self.password] if self.user else []
         env = {**os.environ, **({"POSED_RTSP_SIZE": self.size} if self.size else {})}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(["/usr/bin/python3", RTSP_SERVER, str(self.port), *login],
