@@ -144,7 +144,8 @@ static struct pd_source_config source_config(const struct pd_camera *camera)
         .name = c->name, .url = c->url, .username = c->username, .password = c->password, .transport = c->transport,
         .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps,
         .hwaccel = gpu ? "cuda" : "none",
-        .cuda_device = daemon->n_devices ? daemon->devices[0] : 0,
+        /* decoders are shared out among the GPUs; an engine on another one fetches the frame */
+        .cuda_device = daemon->n_devices ? daemon->devices[PD_MAX(camera->index, 0) % daemon->n_devices] : 0,
         .open_timeout_s = c->open_timeout_s, .read_timeout_s = c->read_timeout_s,
     };
 }

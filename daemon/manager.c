@@ -50,7 +50,10 @@ static bool is_healthy(struct pd_manager *m, int64_t now)
         came_out += pd_counted(&camera->published) + pd_counted(&camera->failed);
         waiting += pd_queue_stats(camera->queue, camera->index).depth;
     }
-    return pd_watchdog_look(&m->watchdog, came_out, waiting, health.longest_ns, now);
+    bool healthy = pd_watchdog_look(&m->watchdog, came_out, waiting, health.longest_ns, now);
+    for (int i = 0; i < health.n_devices; i++)
+        healthy &= pd_watchdog_allows(&m->watchdog, health.device[i].age_ns, health.device[i].longest_ns);
+    return healthy;
 }
 
 static void on_second(uv_timer_t *timer)
@@ -324,6 +327,11 @@ static void log_start(const struct pd_manager *m)
     pd_log_info(NULL, "posed " PD_VERSION ", engine %s (%s, %s, %.0f MiB), network %s at %dx%d, batches of up to %d",
                 caps->name, caps->device, pd_precision_name(caps->precision),
                 (double)caps->memory_bytes / (1024 * 1024), m->net->meta.name, m->width, m->height, caps->max_batch);
+    for (int i = 1; i < pd_pipeline_devices(m->pipeline); i++) {
+        struct pd_pipeline_device device;
+        pd_pipeline_get_device(m->pipeline, i, &device);
+        pd_log_info(NULL, "engine %s as well on %s", caps->name, device.caps->device);
+    }
     if (m->net->meta.non_commercial)
         pd_log_warn(NULL, "the licence of network %s forbids commercial use", m->net->meta.name);
     pd_log_info(NULL, "%d cameras from %s, socket %s", pd_manager_totals(m).cameras, config->cameras_dir,

@@ -1,21 +1,22 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From the frame queue through the engine to the pool: the scheduler thread and the batches that go round.
+ * From the frame queue through the engines to the pool: the scheduler thread and the batches that go round.
  *
- * A batch is taken from the queue only when one is free and the engine has room for it, so frames wait where a newer
- * one can replace them. Every frame taken comes out as a job of the pool or as a failure of its camera; none is
- * forgotten.
+ * One engine for each device. A batch is taken from the queue only when one is free and an engine has room for it, so
+ * frames wait where a newer one can replace them; it goes to the engine with the least to do, and among equals to the
+ * one that has waited longest. Every frame taken comes out as a job of the pool or as a failure of its camera; none is
+ * forgotten. Frames of one camera reach the pool in order, whichever engines they went through: a frame that is done
+ * early waits for the earlier ones of its own camera, and for no other's.
  */
-#include "daemon/pool.h"
+#include "daemon/lane.h"
 
-#define PD_PIPELINE_BATCHES 4   /* two with the engine, two in post-processing */
-#define PD_PIPELINE_IN_FLIGHT 2 /* a CPU engine works on one: frames of a second would grow old beside it */
+#define PD_DEVICES_MAX 8
 
 struct pd_pipeline_params {
     const struct pd_net *net;
     const char *engine;
-    struct pd_engine_params engine_params; /* in_flight is set here */
+    struct pd_engine_params engine_params; /* in_flight is set here; an engine is opened for each of its devices */
     int64_t batch_wait_ns;
     int post_threads;
     struct pd_handoff *handoff;
@@ -23,15 +24,31 @@ struct pd_pipeline_params {
 };
 
 struct pd_pipeline_health {
-    int in_flight;      /* batches with the engine */
+    int in_flight;      /* batches with the engines */
     int64_t longest_ns; /* the longest that any took so far */
+    int n_devices;
+    struct {
+        int64_t age_ns;     /* of the batch that its engine works on; 0: none */
+        int64_t longest_ns;
+    } device[PD_DEVICES_MAX];
+};
+
+struct pd_pipeline_device {
+    const struct pd_engine_caps *caps;
+    uint64_t frames, batches, failed_batches;
+    int64_t busy_ns; /* time with a batch in the engine */
+    int in_flight;
 };
 
 struct pd_pipeline;
 
-/* Open the engine, warm it up, put one frame through it and look at what comes out. Nothing runs after a failure. */
+/* Open the engines, warm them up, put one frame through each and look at what comes out. Nothing runs after a failure.
+ * An engine that computes on the CPU is opened once, whatever devices say. */
 int pd_pipeline_open(const struct pd_pipeline_params *params, struct pd_pipeline **ret_pipeline, struct pd_err *err);
+/* What all engines can do: the smallest max_batch, the memory of all. */
 const struct pd_engine_caps *pd_pipeline_caps(const struct pd_pipeline *pipeline);
+int pd_pipeline_devices(const struct pd_pipeline *pipeline);
+void pd_pipeline_get_device(struct pd_pipeline *pipeline, int i, struct pd_pipeline_device *ret_device);
 struct pd_queue *pd_pipeline_queue(struct pd_pipeline *pipeline);
 int pd_pipeline_workers(const struct pd_pipeline *pipeline);
 /* Tell whose frames carry camera->index; before its source starts, and (NULL) after its last frame has settled. */

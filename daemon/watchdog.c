@@ -16,5 +16,10 @@ bool pd_watchdog_look(struct pd_watchdog *w, uint64_t came_out, int waiting, int
         w->came_out = came_out;
         w->progress_ns = now_ns;
     }
-    return now_ns - w->progress_ns < PD_MAX(w->limit_ns, LONGEST_TIMES * longest_ns);
+    return pd_watchdog_allows(w, now_ns - w->progress_ns, longest_ns);
+}
+
+bool pd_watchdog_allows(const struct pd_watchdog *w, int64_t age_ns, int64_t longest_ns)
+{
+    return age_ns < PD_MAX(w->limit_ns, LONGEST_TIMES * longest_ns);
 }

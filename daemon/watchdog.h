@@ -21,3 +21,6 @@ void pd_watchdog_start(struct pd_watchdog *w, int64_t limit_ns, int64_t now_ns);
  * with none of them nothing is expected, so cameras that are down are no fault. @longest_ns: the longest batch so far,
  * ten times which is always allowed. Returns whether the pipeline is healthy. */
 bool pd_watchdog_look(struct pd_watchdog *w, uint64_t came_out, int waiting, int64_t longest_ns, int64_t now_ns);
+/* One of several engines: whether its batch of @age_ns may still take that long, when its longest took @longest_ns.
+ * Frames may come out of the other engines all the while. */
+bool pd_watchdog_allows(const struct pd_watchdog *w, int64_t age_ns, int64_t longest_ns);

@@ -148,6 +148,7 @@ static int time_network(void *self, int n, int width, int height, double *ret_ms
 const struct pd_engine_ops pd_engine_cudnn = {
     .name = "cudnn",
     .automatic = true,
+    .per_device = true,
     .probe = probe,
     .open = open_engine,
     .close = close_engine,

@@ -197,7 +197,8 @@ static int check_size(const struct pd_net *net, int width, int height, struct pd
     return 0;
 }
 
-static int check_params(const struct pd_net *net, const struct pd_engine_params *p, struct pd_err *err)
+static int check_params(const struct pd_engine_ops *ops, const struct pd_net *net, const struct pd_engine_params *p,
+                        struct pd_err *err)
 {
     if (!net || !p)
         return pd_err_set(err, -EINVAL, "an engine needs a network and parameters");
@@ -207,6 +208,8 @@ static int check_params(const struct pd_net *net, const struct pd_engine_params 
     if (p->in_flight < 0 || p->in_flight > IN_FLIGHT_MAX)
         return pd_err_set(err, -EINVAL, "%d batches in flight are out of range: give 1..%d", p->in_flight,
                           IN_FLIGHT_MAX);
+    if (ops->per_device && p->n_devices > 1)
+        return pd_err_set(err, -ENOTSUP, "engine %s drives one device, and %d are given", ops->name, p->n_devices);
     if (p->threads < 0 || p->threads > THREADS_LIMIT)
         return pd_err_set(err, -EINVAL, "%d threads are out of range: give 0 (all cores) to %d", p->threads,
                           THREADS_LIMIT);
@@ -257,7 +260,7 @@ static void destroy(struct pd_engine *e)
 int pd_engine_open_ops(const struct pd_engine_ops *ops, const struct pd_net *net, const struct pd_engine_params *params,
                        struct pd_engine **ret_engine, struct pd_err *err)
 {
-    int r = check_params(net, params, err);
+    int r = check_params(ops, net, params, err);
     if (r < 0)
         return r;
     struct pd_engine *e = calloc(1, sizeof(*e));
@@ -269,6 +272,7 @@ int pd_engine_open_ops(const struct pd_engine_ops *ops, const struct pd_net *net
     if (!params->max_batch)
         e->params.max_batch = ops->best_batch ? PD_CLAMP(ops->best_batch(params), 1, PD_BATCH_MAX) : PD_BATCH_MAX;
     e->caps.synchronous = !ops->submit;
+    e->caps.per_device = ops->per_device;
     e->in_flight_max = params->in_flight ? params->in_flight : IN_FLIGHT_DEFAULT;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->work, NULL);

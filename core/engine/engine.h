@@ -25,7 +25,7 @@ struct pd_engine_params {
     int max_batch;               /* 1..PD_BATCH_MAX; 0: what the engine does best */
     int threads;                 /* CPU engines: compute threads, 0 = one per core that this process may use */
     int in_flight;               /* batches accepted before submit blocks, 1..4; 0 = 2 */
-    int devices[8];              /* GPU engines */
+    int devices[8];              /* GPU engines; an engine drives one */
     int n_devices;               /* 0 = device 0 */
     const char *cache_dir;       /* where measured choices are remembered; NULL: nowhere */
     /* An engine that can is to find peaks and limbs itself; caps.candidates tells whether it will. One that cannot, or
@@ -66,6 +66,7 @@ struct pd_engine_caps {
     int max_batch;        /* what memory allowed, <= params.max_batch */
     bool synchronous;     /* one batch at a time: a second one in flight only waits, and its frames grow old */
     bool candidates;      /* slots come back with candidates, not maps */
+    bool per_device;      /* drives one GPU, params.devices[0]; several want an engine each. Else: the CPU */
     bool device_frames;   /* takes frames with mem == PD_MEM_CUDA */
     size_t memory_bytes;  /* taken at open */
 };
@@ -131,7 +132,8 @@ const char *pd_precision_name(enum pd_precision precision);
  * pd_engine_done() once for each batch that its submit accepted. Failing entries leave a line in @err or batch->err. */
 struct pd_engine_ops {
     const char *name;
-    bool automatic; /* `auto` may choose it */
+    bool automatic;  /* `auto` may choose it */
+    bool per_device; /* it computes on a device of params.devices, and on one only */
     int (*probe)(struct pd_err *err);
     int (*open)(const struct pd_net *net, const struct pd_engine_params *params, struct pd_engine_caps *caps,
                 void **ret_self, struct pd_err *err);

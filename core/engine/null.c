@@ -7,12 +7,15 @@
  * The environment makes it behave like a device, for tests:
  *   POSED_NULL_BATCH_MS=X    a batch takes X ms
  *   POSED_NULL_FRAME_MS=X    and X ms more for each frame
+ *   POSED_NULL_FAIL_EVERY=N  every Nth batch fails: -EIO
  *   POSED_NULL_LOST_AFTER=N  the device is lost after N batches: -ENODEV from then on
  *   POSED_NULL_HANG_AFTER=N  the batch after N others never ends
- *   POSED_NULL_FAIL_EVERY=N  every Nth batch fails
+ * Where it poses as several devices, "30,,5" says 30 for device 0, nothing for device 1 and 5 for the next; a single
+ * number is for all.
  */
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,8 +35,8 @@
 struct null_engine {
     const struct pd_net *net;
     int64_t batch_ns, frame_ns;
-    long lost_after, hang_after; /* batches; -1: never */
-    long fail_every;             /* batches; 0 or less: none */
+    long fail_every, lost_after, hang_after; /* batches; -1: never */
+    int device;
     long n_batches;
     struct canned *canned; /* of the size that was asked for last */
 };
@@ -213,13 +216,21 @@ static const float *maps_of_step(struct null_engine *e, int step, struct pd_err 
     return *maps;
 }
 
-/* A setting from the environment; negative when it is not there or makes no sense. */
-static double setting(const char *name)
+/* A setting of the device from the environment; negative when it is not there or makes no sense. */
+static double setting(const char *name, int device)
 {
-    const char *text = getenv(name);
+    const char *text = getenv(name), *comma;
+    if (!text)
+        return -1;
+    for (bool list = strchr(text, ','); list && device > 0; device--) {
+        comma = strchr(text, ',');
+        if (!comma)
+            return -1;
+        text = comma + 1;
+    }
     char *end;
-    double v = text ? strtod(text, &end) : -1;
-    return text && end != text && !*end && v >= 0 ? v : -1;
+    double v = strtod(text, &end);
+    return end != text && (!*end || *end == ',') && v >= 0 ? v : -1;
 }
 
 static void take_time(const struct null_engine *e, int n)
@@ -270,18 +281,19 @@ static int null_open(const struct pd_net *net, const struct pd_engine_params *pa
     if (!e)
         return pd_err_set(err, -ENOMEM, "out of memory");
     e->net = net;
-    e->batch_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_BATCH_MS"), 0, SECONDS_MAX * 1e3) * 1e6);
-    e->frame_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_FRAME_MS"), 0, SECONDS_MAX * 1e3) * 1e6);
-    e->lost_after = (long)PD_CLAMP(setting("POSED_NULL_LOST_AFTER"), -1, 1e9);
-    e->hang_after = (long)PD_CLAMP(setting("POSED_NULL_HANG_AFTER"), -1, 1e9);
-    e->fail_every = (long)PD_CLAMP(setting("POSED_NULL_FAIL_EVERY"), -1, 1e9);
+    e->device = params->n_devices ? params->devices[0] : 0;
+    e->batch_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_BATCH_MS", e->device), 0, SECONDS_MAX * 1e3) * 1e6);
+    e->frame_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_FRAME_MS", e->device), 0, SECONDS_MAX * 1e3) * 1e6);
+    e->fail_every = (long)PD_CLAMP(setting("POSED_NULL_FAIL_EVERY", e->device), -1, 1e9);
+    e->lost_after = (long)PD_CLAMP(setting("POSED_NULL_LOST_AFTER", e->device), -1, 1e9);
+    e->hang_after = (long)PD_CLAMP(setting("POSED_NULL_HANG_AFTER", e->device), -1, 1e9);
     r = set_size(e, params->width, params->height, err);
     if (r < 0) {
         null_close(e);
         return r;
     }
     caps->precision = PD_PRECISION_FP32;
-    strcpy(caps->device, "none: canned maps");
+    snprintf(caps->device, sizeof(caps->device), "none: canned maps (device %d)", e->device);
     caps->memory_bytes = sizeof(*e);
     *ret_self = e;
     return 0;
@@ -308,7 +320,7 @@ static int null_run(void *self, struct pd_batch *batch)
     if (e->lost_after >= 0 && before >= e->lost_after)
         return pd_err_set(&batch->err, -ENODEV, "the device is lost (POSED_NULL_LOST_AFTER=%ld)", e->lost_after);
     if (e->fail_every > 0 && e->n_batches % e->fail_every == 0)
-        return pd_err_set(&batch->err, -EIO, "a batch failed (POSED_NULL_FAIL_EVERY=%ld)", e->fail_every);
+        return pd_err_set(&batch->err, -EIO, "one batch in %ld fails (POSED_NULL_FAIL_EVERY)", e->fail_every);
     int r = set_size(e, batch->width, batch->height, &batch->err);
     if (r < 0)
         return r;
@@ -358,6 +370,7 @@ static int null_forward(void *self, int n, int width, int height, const float *i
 
 const struct pd_engine_ops pd_engine_null = {
     .name = "null",
+    .per_device = true,
     .probe = null_probe,
     .open = null_open,
     .close = null_close,

@@ -436,8 +436,6 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
     int r = probe(err);
     if (r < 0)
         return r;
-    if (params->n_devices > 1)
-        return pd_err_set(err, -ENOTSUP, "this engine drives one GPU: give one number in `devices`");
     struct cudnn_engine *e = calloc(1, sizeof(*e));
     if (!e)
         return pd_err_set(err, -ENOMEM, "out of memory");
@@ -597,6 +595,7 @@ static int profile(void *self, int n, int width, int height, int repeats, struct
 static const struct pd_engine_ops ops = {
     .name = "cudnn",
     .automatic = true,
+    .per_device = true,
     .probe = probe,
     .open = open_engine,
     .close = close_engine,
