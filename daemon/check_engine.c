@@ -68,8 +68,8 @@ static bool check_engines(struct pd_check *check, const char *wanted)
     return any;
 }
 
-/* Open the engine as the daemon would, for one frame. */
-static void open_engine(struct pd_check *check, const struct pd_config *config, const struct pd_net *net)
+/* Open the engine as the daemon would, for one frame, on the @i-th device. Returns whether there may be more. */
+static bool open_engine(struct pd_check *check, const struct pd_config *config, const struct pd_net *net, int i)
 {
     struct pd_engine_params params = {
         .precision = config->precision,
@@ -77,25 +77,28 @@ static void open_engine(struct pd_check *check, const struct pd_config *config, 
         .height = pd_cli_round(net, config->height),
         .max_batch = 1,
         .threads = config->threads,
-        .n_devices = config->n_devices,
+        .devices = {config->devices[i]},
+        .n_devices = PD_MIN(config->n_devices, 1),
     };
-    memcpy(params.devices, config->devices, sizeof(params.devices));
     struct pd_engine *engine = NULL;
     struct pd_err err;
     if (pd_engine_open(config->engine, net, &params, &engine, &err) < 0) {
         pd_check_tell(check, PD_CHECK_FAIL, "engine", "%s", err.text);
-        return;
+        return false;
     }
     const struct pd_engine_caps *caps = pd_engine_caps(engine);
     pd_check_tell(check, PD_CHECK_OK, "engine", "%s opens the network: %s, %s, %s", caps->name, caps->device,
                   caps->version, pd_precision_name(caps->precision));
+    bool more = caps->per_device;
     pd_engine_close(engine);
+    return more;
 }
 
 void pd_check_engine(struct pd_check *check, const struct pd_config *config)
 {
     struct pd_net *net = check_network(check, config);
     if (check_engines(check, config->engine) && net && net->meta.skeleton)
-        open_engine(check, config, net);
+        for (int i = 0; open_engine(check, config, net, i) && i + 1 < config->n_devices; i++)
+            ;
     pd_net_destroy(net);
 }

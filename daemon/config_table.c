@@ -50,7 +50,9 @@ static const struct pd_option options[] = {
     {"post_threads", PD_OPT_INT, DAEMON(post_threads), .def = "1", RANGE(1, 64), .on_change = PD_CHANGE_RESTART,
      .text = "Threads that turn the network's maps into people."},
     {"devices", PD_OPT_INTS, DAEMON(devices), .count_offset = offsetof(struct pd_config, n_devices), .def = "[]",
-     RANGE(0, 63), .on_change = PD_CHANGE_RESTART, .text = "Numbers of the GPUs to use, at most 8; empty: the first."},
+     RANGE(0, 63), .on_change = PD_CHANGE_RESTART,
+     .text = "Numbers of the GPUs to use, at most 8; empty: the first. Each batch goes to a GPU that is free; decoders "
+             "are shared out among them. A CPU engine has no use for it."},
     {"cache_dir", PD_OPT_PATH, DAEMON(cache_dir), .def = "\"/var/cache/posed\"", .on_change = PD_CHANGE_RESTART,
      .text = "Directory in which an engine remembers what it measured, so that the next start is quick."},
     {"log_level", PD_OPT_CHOICE, DAEMON(log_level), .choices = log_levels, .def = "\"info\"",

@@ -119,11 +119,27 @@ static json_t *client_of(const struct pd_client_numbers *client)
                      "thinned", count(client->thinned), "queued_bytes", count(client->queued_bytes));
 }
 
+static json_t *devices_of(const struct pd_daemon_status *s)
+{
+    json_t *list = json_array();
+    for (int i = 0; list && i < s->n_devices; i++) {
+        const struct pd_device_numbers *d = &s->devices[i];
+        json_t *device = json_pack("{s:s, s:o, s:o, s:o, s:o}", "device", d->device, "frames", count(d->frames),
+                                   "batches", count(d->batches), "failed_batches", count(d->failed_batches), "busy_s",
+                                   rounded(d->busy_s));
+        if (json_array_append_new(list, device) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 struct pd_line *pd_json_daemon(const struct pd_daemon_status *s)
 {
     return line_of(json_pack(
         "{s:s, s:s, s:o, s:{s:s, s:s, s:s, s:i}, s:{s:s, s:i, s:i}, s:{s:i, s:i}, s:i, s:{s:o, s:o, s:o, s:o},"
-        " s:{s:o, s:o}, s:{s:o, s:o}, s:o}",
+        " s:{s:o, s:o}, s:{s:o, s:o}, s:o, s:o}",
         "type", "daemon", "version", PD_VERSION, "uptime_s", rounded(s->uptime_s),
         "engine", "name", s->engine, "device", s->device, "precision", s->precision, "max_batch", s->max_batch,
         "network", "name", s->network, "width", s->width, "height", s->height,
@@ -132,7 +148,7 @@ struct pd_line *pd_json_daemon(const struct pd_daemon_status *s)
         "failed", count(s->failed),
         "batches", "count", count(s->batches), "mean", rounded(s->batch_mean),
         "latency_ms", "p50", known(s->latency_p50_ms), "p99", known(s->latency_p99_ms),
-        "client", client_of(&s->client)));
+        "devices", devices_of(s), "client", client_of(&s->client)));
 }
 
 /* Bytes of @text that make the next part: whole lines, at most METRICS_PART_MAX. */

@@ -54,6 +54,13 @@ struct pd_client_numbers {
     size_t queued_bytes;
 };
 
+/* One of the devices that the engine runs on. */
+struct pd_device_numbers {
+    const char *device;
+    uint64_t frames, batches, failed_batches;
+    double busy_s; /* with a batch in the engine */
+};
+
 struct pd_daemon_status {
     double uptime_s;
     const char *engine, *device, *precision, *network;
@@ -62,6 +69,8 @@ struct pd_daemon_status {
     uint64_t decoded, published, dropped, failed, batches;
     double batch_mean;                    /* frames a batch; 0: none yet */
     double latency_p50_ms, latency_p99_ms; /* < 0: none yet */
+    int n_devices;
+    const struct pd_device_numbers *devices;
     struct pd_client_numbers client;
 };
 /* Ends the answer to a status request. */

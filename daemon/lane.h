@@ -43,6 +43,7 @@ struct pd_lane {
 
     /* the engine's thread that hands batches back */
     int failures; /* in a row */
+    int64_t told_ns; /* when the log last heard of a failure, 0: never */
 
     /* atomic: what a report tells of the device */
     _Atomic uint64_t frames, batches, failed_batches;

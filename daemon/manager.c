@@ -40,7 +40,8 @@ static void on_tick(uv_timer_t *timer)
         pd_manager_stop(m, PD_EXIT_OK, DONE);
 }
 
-static bool is_healthy(struct pd_manager *m, int64_t now)
+/* @why: what is wrong when it is not. */
+static bool is_healthy(struct pd_manager *m, int64_t now, struct pd_err *why)
 {
     struct pd_pipeline_health health;
     pd_pipeline_get_health(m->pipeline, &health);
@@ -51,8 +52,16 @@ static bool is_healthy(struct pd_manager *m, int64_t now)
         waiting += pd_queue_stats(camera->queue, camera->index).depth;
     }
     bool healthy = pd_watchdog_look(&m->watchdog, came_out, waiting, health.longest_ns, now);
-    for (int i = 0; i < health.n_devices; i++)
-        healthy &= pd_watchdog_allows(&m->watchdog, health.device[i].age_ns, health.device[i].longest_ns);
+    pd_err_set(why, 0, "frames wait and none comes out");
+    for (int i = 0; i < health.n_devices; i++) {
+        struct pd_pipeline_device device;
+        if (pd_watchdog_allows(&m->watchdog, health.device[i].age_ns, health.device[i].longest_ns))
+            continue;
+        healthy = false;
+        pd_pipeline_get_device(m->pipeline, i, &device);
+        pd_err_set(why, 0, "no batch has come out of %s for %.0f s", device.caps->device,
+                   (double)health.device[i].age_ns / 1e9);
+    }
     return healthy;
 }
 
@@ -65,14 +74,15 @@ static void on_second(uv_timer_t *timer)
     pd_notify("STATUS=%d/%d cameras up, %.0f frames/s, %d clients", t.up, t.cameras, t.fps,
               pd_hub_subscribers(m->hub));
     int64_t now = pd_now_ns();
-    bool healthy = is_healthy(m, now);
+    struct pd_err why;
+    bool healthy = is_healthy(m, now, &why);
     if (!m->watchdog_ns || now - m->watchdog_fed_ns < m->watchdog_ns / 4)
         return;
     if (healthy) {
         pd_notify("WATCHDOG=1");
         m->watchdog_fed_ns = now;
     } else {
-        pd_log_err("engine", "frames wait and none comes out; the service manager is left to restart the daemon");
+        pd_log_err("engine", "%s; the service manager is left to restart the daemon", why.text);
     }
 }
 

@@ -101,6 +101,16 @@ static int status(struct pd_subscriber *sub, void *user)
     struct pd_histogram_values total;
     pd_histogram_read(&m->stats.stage[PD_STAGE_TOTAL], &total);
     uint64_t batches = pd_counted(&m->stats.batches);
+    struct pd_device_numbers devices[PD_DEVICES_MAX];
+    int n_devices = pd_pipeline_devices(m->pipeline);
+    for (int i = 0; i < n_devices; i++) {
+        struct pd_pipeline_device d;
+        pd_pipeline_get_device(m->pipeline, i, &d);
+        devices[i] = (struct pd_device_numbers){
+            .device = d.caps->device, .frames = d.frames, .batches = d.batches, .failed_batches = d.failed_batches,
+            .busy_s = (double)d.busy_ns / 1e9,
+        };
+    }
     const struct pd_daemon_status s = {
         .uptime_s = (double)(pd_now_ns() - m->started_ns) / 1e9, .engine = caps->name, .device = caps->device,
         .precision = pd_precision_name(caps->precision), .network = m->net->meta.name, .width = m->width,
@@ -110,7 +120,7 @@ static int status(struct pd_subscriber *sub, void *user)
         .batch_mean = batches ? (double)pd_counted(&m->stats.frames) / (double)batches : 0,
         .latency_p50_ms = total.count ? (double)pd_histogram_percentile(&total, 0.5) / 1e6 : -1,
         .latency_p99_ms = total.count ? (double)pd_histogram_percentile(&total, 0.99) / 1e6 : -1,
-        .client = pd_subscriber_numbers(sub),
+        .n_devices = n_devices, .devices = devices, .client = pd_subscriber_numbers(sub),
     };
     struct pd_line *line = pd_json_daemon(&s);
     int r = line ? pd_outbox_reply(&sub->outbox, line) : -ENOMEM;
@@ -189,18 +199,81 @@ static void add_queue(const struct pd_manager *m, struct pd_metrics *out)
     pd_metrics_count(out, "posed_capped_total", "of=\"people\"", pd_counted(&m->stats.capped_people));
 }
 
+/* One metric of every device: how to get it. */
+struct device_metric {
+    const char *name, *type, *help;
+    double (*value)(const struct pd_pipeline_device *d);
+};
+
+static double device_memory(const struct pd_pipeline_device *d)
+{
+    return (double)d->caps->memory_bytes;
+}
+
+static double device_frames(const struct pd_pipeline_device *d)
+{
+    return (double)d->frames;
+}
+
+static double device_batches(const struct pd_pipeline_device *d)
+{
+    return (double)d->batches;
+}
+
+static double device_failed(const struct pd_pipeline_device *d)
+{
+    return (double)d->failed_batches;
+}
+
+static double device_busy(const struct pd_pipeline_device *d)
+{
+    return (double)d->busy_ns / 1e9;
+}
+
+static double device_in_flight(const struct pd_pipeline_device *d)
+{
+    return (double)d->in_flight;
+}
+
+static const struct device_metric device_metrics[] = {
+    {"posed_engine_memory_bytes", "gauge", "Memory that the engine took on the device at start.", device_memory},
+    {"posed_device_frames_total", "counter", "Frames that the device has computed.", device_frames},
+    {"posed_device_batches_total", "counter", "Batches that the device has finished, well or not.", device_batches},
+    {"posed_device_failed_batches_total", "counter", "Batches that failed on the device.", device_failed},
+    {"posed_device_busy_seconds_total", "counter", "Time with a batch in the device's engine.", device_busy},
+    {"posed_device_in_flight", "gauge", "Batches in the device's engine.", device_in_flight},
+};
+
+static void add_devices(const struct pd_manager *m, struct pd_metrics *out)
+{
+    char label[340];
+    for (size_t i = 0; i < PD_ARRAY_SIZE(device_metrics); i++) {
+        const struct device_metric *metric = &device_metrics[i];
+        pd_metrics_begin(out, metric->name, metric->type, metric->help);
+        for (int k = 0; k < pd_pipeline_devices(m->pipeline); k++) {
+            struct pd_pipeline_device device;
+            pd_pipeline_get_device(m->pipeline, k, &device);
+            pd_metrics_label(label, sizeof(label), "device", device.caps->device);
+            pd_metrics_add(out, metric->name, label, metric->value(&device));
+        }
+    }
+}
+
 static void add_engine(const struct pd_manager *m, struct pd_metrics *out)
 {
     const struct pd_engine_caps *caps = pd_pipeline_caps(m->pipeline);
     const struct pd_stats *stats = &m->stats;
-    char labels[600], name[64], device[340], network[200];
-    snprintf(labels, sizeof(labels), "%s,%s,%s", pd_metrics_label(name, sizeof(name), "engine", caps->name),
-             pd_metrics_label(device, sizeof(device), "device", caps->device),
-             pd_metrics_label(network, sizeof(network), "network", m->net->meta.name));
+    char labels[640], name[64], device[340], network[200];
+    pd_metrics_label(name, sizeof(name), "engine", caps->name);
+    pd_metrics_label(network, sizeof(network), "network", m->net->meta.name);
     pd_metrics_begin(out, "posed_engine_info", "gauge", "Which engine runs which network where; always 1.");
-    pd_metrics_count(out, "posed_engine_info", labels, 1);
-    pd_metrics_begin(out, "posed_engine_memory_bytes", "gauge", "Memory that the engine took at start.");
-    pd_metrics_count(out, "posed_engine_memory_bytes", NULL, caps->memory_bytes);
+    for (int i = 0; i < pd_pipeline_devices(m->pipeline); i++) {
+        struct pd_pipeline_device d;
+        pd_pipeline_get_device(m->pipeline, i, &d);
+        pd_metrics_label(device, sizeof(device), "device", d.caps->device);
+        snprintf(labels, sizeof(labels), "%s,%s,%s", name, device, network);
+        pd_metrics_count(out, "posed_engine_info", labels, 1);
+    }
     pd_metrics_begin(out, "posed_failed_batches_total", "counter", "Batches that the engine failed on.");
     pd_metrics_count(out, "posed_failed_batches_total", NULL, pd_counted(&stats->failed_batches));
     pd_metrics_begin(out, "posed_batch_frames", "histogram", "Frames in a batch.");
@@ -257,6 +330,7 @@ static char *metrics(void *user)
     add_cameras(m, &out);
     add_queue(m, &out);
     add_engine(m, &out);
+    add_devices(m, &out);
     add_server(m, &out);
     return pd_metrics_finish(&out);
 }

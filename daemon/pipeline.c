@@ -10,6 +10,7 @@
 #include "core/log.h"
 
 #define ENGINE_FAILURES_MAX 10 /* batches of one engine in a row before it is given up */
+#define TELL_EVERY_NS (10 * PD_NS_PER_S) /* an engine that fails now and then does not fill the log */
 
 struct pd_pipeline {
     /* set at open, then read-only */
@@ -213,8 +214,12 @@ static void on_failed_batch(struct pd_pipeline *p, struct pd_lane *lane, const s
     if (batch->status == -ECANCELED)
         return;
     lane->failures++;
-    if (lane->failures == 1) /* the first of a row says it all */
-        pd_log_err("engine", "a batch of %d failed: %s", batch->n, batch->err.text);
+    int64_t now = pd_now_ns();
+    if (!lane->told_ns || now - lane->told_ns > TELL_EVERY_NS) {
+        pd_log_err("engine", "%s: a batch of %d failed, %llu so far: %s", pd_engine_caps(lane->engine)->device,
+                   batch->n, (unsigned long long)pd_counted(&lane->failed_batches), batch->err.text);
+        lane->told_ns = now;
+    }
     if (batch->status == -ENODEV || lane->failures == ENGINE_FAILURES_MAX)
         tell_fatal(p, batch->status, batch->err.text);
 }

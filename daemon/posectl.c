@@ -90,6 +90,14 @@ static void print_daemon(const json_t *line)
     printf("%.0f batches of %.1f frames, latency p50 %.1f ms, p99 %.1f ms, %.0f clients\n",
            number_at(batches, "count"), number_at(batches, "mean"), number_at(latency, "p50"),
            number_at(latency, "p99"), number_at(line, "clients"));
+    const json_t *devices = json_object_get(line, "devices"), *device;
+    size_t i;
+    json_array_foreach(devices, i, device) {
+        if (json_array_size(devices) > 1) /* of a single one, all that there is to say stands above */
+            printf("%s: %.0f batches (%.0f failed), %.0f frames, busy %.0f %% of the time\n", text_at(device, "device"),
+                   number_at(device, "batches"), number_at(device, "failed_batches"), number_at(device, "frames"),
+                   100 * number_at(device, "busy_s") / PD_MAX(number_at(line, "uptime_s"), 1));
+    }
 }
 
 static int by_camera(const void *a, const void *b)

@@ -55,6 +55,15 @@ static void a_camera_that_goes_with_its_frames_is_no_fault(void **state)
     assert_true(pd_watchdog_look(&w, 10, 4, BATCH, BOOT + 2 * LIMIT)); /* the total has shrunk: it changed */
 }
 
+static void each_engine_has_its_own_patience(void **state)
+{
+    struct pd_watchdog w = started();
+    assert_true(pd_watchdog_allows(&w, 0, BATCH));
+    assert_true(pd_watchdog_allows(&w, LIMIT - 1, BATCH));
+    assert_false(pd_watchdog_allows(&w, LIMIT, BATCH)); /* though the others' frames come out */
+    assert_true(pd_watchdog_allows(&w, LIMIT, LIMIT));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -63,6 +72,7 @@ int main(void)
         cmocka_unit_test(nothing_waiting_is_healthy_for_ever),
         cmocka_unit_test(a_slow_engine_has_ten_times_its_longest_batch),
         cmocka_unit_test(a_camera_that_goes_with_its_frames_is_no_fault),
+        cmocka_unit_test(each_engine_has_its_own_patience),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

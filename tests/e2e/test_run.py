@@ -380,8 +380,21 @@ class Watchdog(Case):
         words = self.hear(s, 2.5)
         self.assertTrue(any(w.startswith("STATUS=2/2") for w in words), words)
         self.assertNotIn("WATCHDOG=1", words)
-        self.assertIn("none comes out", daemon.log.read_text())
+        self.assertIn("no batch has come out", daemon.log.read_text())
         self.assertEqual(daemon.stop()[0], 0)
+
+    def test_it_starves_when_one_of_two_devices_hangs(self):
+        s, more = self.listen()
+        daemon = self.daemon({f"c{i}": live(rate=10) for i in range(8)}, config={"devices": [0, 1], "batch": 1},
+                             env={"POSED_NULL_HANG_AFTER": ",30", **more})
+        client = self.client(daemon)
+        client.subscribe()
+        if "READY=1" not in self.hear(s, 1):
+            self.skipTest("built without systemd")
+        wait_for("the fault", lambda: "no batch has come out of none: canned maps (device 1)" in daemon.log.read_text())
+        self.hear(s, 0.5)  # what was said before
+        self.assertNotIn("WATCHDOG=1", self.hear(s, 1.5))
+        daemon.kill()
 
     def test_it_is_fed_when_every_camera_is_down_or_ended(self):
         daemon, s = self.start({"a": finite(5), "nowhere": {"url": "/no/such.mp4"}}, {})
@@ -389,7 +402,60 @@ class Watchdog(Case):
         words = self.hear(s, 2.5)
         self.assertTrue(any(w.startswith("STATUS=0/2") for w in words), words)
         self.assertIn("WATCHDOG=1", words)
-        self.assertNotIn("none comes out", daemon.log.read_text())
+        self.assertNotIn("the service manager is left", daemon.log.read_text())
+
+
+class Devices(Case):
+    """Several devices, which the null engine poses as; that each camera's lines are in order is checked with every
+    line."""
+    def start(self, cameras, devices=2, **env):
+        daemon = self.daemon(cameras, config={"devices": list(range(devices)), "batch": 2},
+                             env={f"POSED_NULL_{key}": value for key, value in env.items()})
+        client = self.client(daemon)
+        client.subscribe()
+        return daemon, client
+
+    def test_each_does_what_it_can(self):
+        daemon, client = self.start({f"c{i}": live(50) for i in range(6)}, BATCH_MS="40,8")
+        client.read_while(lambda: sum(client.delivered.values()) < 400)
+        whole = client.status()[1]
+        slow, fast = whole["devices"]
+        self.assertEqual((slow["device"][-10:], fast["device"][-10:]), ("(device 0)", "(device 1)"))
+        self.assertGreater(slow["batches"], 5)
+        self.assertGreater(fast["batches"], slow["batches"])
+        self.assertGreater(slow["busy_s"], 0.04 * slow["batches"] * 0.99)
+        self.assertGreater(min(client.delivered.values()), 30)
+        client.send({"request": "metrics"})
+        text = client.read_until("metrics")["text"]
+        self.assertIn('posed_device_batches_total{device="none: canned maps (device 1)"}', text)
+        self.assertEqual(text.count("posed_engine_info{"), 2)
+        daemon.signal(signal.SIGTERM)
+        client.read_to_end()
+        self.assertIsNotNone(client.bye)
+
+    def test_a_failed_batch_is_counted_and_the_rest_stays_in_order(self):
+        daemon, client = self.start({f"c{i}": live(50) for i in range(4)}, BATCH_MS="30,7", FAIL_EVERY="5,4")
+        client.read_while(lambda: sum(client.delivered.values()) < 300)
+        cameras, whole = client.status()
+        self.assertGreater(whole["frames"]["failed"], 10)
+        self.assertTrue(all(d["failed_batches"] for d in whole["devices"]), whole["devices"])
+        daemon.signal(signal.SIGTERM)
+        client.read_to_end()
+        self.assertGreaterEqual(sum(client.lost.values()), whole["frames"]["failed"] - len(cameras) * 3)
+
+    def test_one_that_is_lost_is_the_end(self):
+        daemon, client = self.start({"a": live(50)}, devices=3, LOST_AFTER=",,20")
+        client.read_to_end()
+        self.assertEqual(daemon.wait(), 75)
+        self.assertIn("the device is lost", daemon.log.read_text())
+
+    def test_the_end_is_quick_with_batches_on_every_one(self):
+        daemon, client = self.start({f"c{i}": live() for i in range(4)}, devices=8, FRAME_MS="150")
+        client.read_until("pose")
+        code, seconds = daemon.stop()
+        self.assertEqual(code, 0)
+        if not os.environ.get("POSED_SANITIZED"):
+            self.assertLess(seconds, 1.2)
 
 
 class Reload(Case):
