@@ -66,7 +66,7 @@ static void backend_find(const struct pd_finder *f, struct pd_candidates *out, u
 
 #include "core/engine/cudnn/candidates_device.h"
 
-#define CASES 9
+#define CASES 6
 
 static bool backend_ready(void)
 {
@@ -95,7 +95,7 @@ static void *scratch(size_t bytes)
 static void backend_find(const struct pd_finder *f, struct pd_candidates *out, uint64_t *random)
 {
     struct pd_finder d = *f;
-    const unsigned threads = 1 + (unsigned)(scene_random(random) % 4);
+    const unsigned threads = 1 + (unsigned)(scene_random(random) % 3);
     d.maxima = scratch(sizeof(pd_key) * (size_t)(f->n * f->n_keypoints) * pd_maxima_max(f->w, f->h));
     d.pairs = scratch(sizeof(pd_key) * (size_t)f->n_pair_blocks * PD_PAIRS_MAX);
     d.work = scratch(sizeof(*out) * (size_t)f->n);

@@ -104,6 +104,8 @@ static int grow_staging(struct pd_gpu_batch *b, size_t bytes, struct pd_err *err
 {
     if (bytes <= b->frame_bytes)
         return 0;
+    /* growing stops the device, under other batches too: not for every batch that is a little larger */
+    bytes = PD_MAX(bytes, 2 * b->frame_bytes);
     pd_gpu_free(b->gpu, b->frames, b->frame_bytes);
     cudaFreeHost(b->staging);
     b->frames = b->staging = NULL;
