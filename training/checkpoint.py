@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints to go on from: DIR/weights.pt (network and its average) and DIR/optimiser.pt.
+
+Two files, because one of them is all that fine-tuning and export need. Each is written aside and renamed: a run that is
+killed while it saves leaves the checkpoint before.
+"""
+import os
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Optional
+
+import torch
+from torch import nn
+
+from .average import Average
+
+
+@dataclass
+class Progress:
+    step: int = 0          # of all runs
+    seconds: float = 0.0   # of all runs
+    schedule: float = 0.0  # how much of the schedule of the learning rate is done, 0..1
+
+
+def write(value: Any, path: str) -> None:
+    torch.save(value, path + ".part")
+    os.replace(path + ".part", path)
+
+
+def save(folder: str, network: nn.Module, average: Average, optimiser: torch.optim.Optimizer, at: Progress,
+         options: Dict[str, Any]) -> None:
+    os.makedirs(folder, exist_ok=True)
+    write(optimiser.state_dict(), os.path.join(folder, "optimiser.pt"))
+    write({"network": network.state_dict(), "average": average.network.state_dict(), "progress": asdict(at),
+           "options": options}, os.path.join(folder, "weights.pt"))
+
+
+def load(folder: str, network: nn.Module, average: Optional[Average], optimiser: Optional[torch.optim.Optimizer],
+         device: torch.device) -> Progress:
+    state = torch.load(os.path.join(folder, "weights.pt"), map_location=device, weights_only=True)
+    network.load_state_dict(state["network"])
+    if average:
+        average.network.load_state_dict(state["average"])
+    path = os.path.join(folder, "optimiser.pt")
+    if optimiser and os.path.exists(path):
+        optimiser.load_state_dict(torch.load(path, map_location=device, weights_only=True))
+    return Progress(**state["progress"])

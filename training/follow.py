@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes in rendered pictures while the network trains: the processors render, the device learns."""
+import queue
+import sys
+import threading
+from typing import Sequence
+
+import torch
+
+from .labels import read_scenes, scene_chunks
+from .pictures import Pictures
+
+POLL = 3.0  # seconds between looks into the folders
+
+
+class Follower:
+    """A thread that reads chunks as they are finished; take() hands them to the training's thread."""
+
+    def __init__(self, folders: Sequence[str], seen: Sequence[str], pictures: Pictures, longest: int) -> None:
+        self.folders, self.seen, self.pictures, self.longest = folders, set(seen), pictures, longest
+        self.device: torch.device = pictures.pixels.device
+        self.ready: "queue.Queue[Pictures]" = queue.Queue()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._work, daemon=True)
+        self.thread.start()
+
+    def _work(self) -> None:
+        while not self.stop.wait(POLL):
+            fresh = [c for c in scene_chunks(self.folders) if c not in self.seen]
+            self.seen.update(fresh)
+            try:
+                if fresh:
+                    self.ready.put(Pictures(read_scenes(fresh), self.longest, self.device))
+            except (OSError, ValueError) as error:  # one broken chunk ends nothing
+                print(f"train: {error}; left out", file=sys.stderr)
+
+    def take(self) -> None:
+        while not self.ready.empty():
+            self.pictures.append(self.ready.get())
+
+    def close(self) -> None:
+        self.stop.set()
+        self.thread.join()
