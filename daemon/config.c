@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "daemon/config_doc.h"
+#include "daemon/config_listen.h"
 #include "daemon/config_secret.h"
 #include "daemon/config_table.h"
 #include "daemon/config_url.h"
@@ -28,7 +29,7 @@ struct filling {
     enum pd_config_scope scope;
     void *base;
     /* lines of keys that are looked at again when all are known; 0: not there */
-    int url_line, password_line, socket_line, cameras_dir_line, loop_line;
+    int url_line, password_line, socket_line, cameras_dir_line, loop_line, metrics_line;
 };
 
 static void remember_line(struct filling *f, const struct pd_config_member *m)
@@ -40,7 +41,8 @@ static void remember_line(struct filling *f, const struct pd_config_member *m)
                   {"password_file", &f->password_line},
                   {"socket", &f->socket_line},
                   {"cameras_dir", &f->cameras_dir_line},
-                  {"loop", &f->loop_line}};
+                  {"loop", &f->loop_line},
+                  {"metrics_listen", &f->metrics_line}};
     for (size_t i = 0; i < PD_ARRAY_SIZE(wanted); i++)
         if (!strcmp(m->key, wanted[i].key))
             *wanted[i].line = m->line;
@@ -116,6 +118,9 @@ static int load_daemon(struct loading *l, const char *path, int *ret_cameras_dir
     if (strlen(config->socket) >= sizeof(address.sun_path))
         pd_config_problem(&doc, f.socket_line, "socket", "found a path of %zu bytes, expected at most %zu",
                           strlen(config->socket), sizeof(address.sun_path) - 1);
+    const char *fault = pd_config_listen_fault(config->metrics_listen, config->metrics_remote);
+    if (fault)
+        pd_config_problem(&doc, f.metrics_line, "metrics_listen", "%s", fault);
     *ret_cameras_dir_line = f.cameras_dir_line;
 out:
     l->n_problems += doc.n_problems;

@@ -50,6 +50,8 @@ struct pd_config {
     int socket_mode;       /* e.g. 0660 */
     char *socket_group;    /* NULL: leave */
     int max_clients;
+    char *metrics_listen;  /* valid "ADDRESS:PORT"; NULL: no endpoint */
+    bool metrics_remote;   /* it may be reached from elsewhere */
     char *engine;          /* "auto", "cudnn", "onednn", "reference", "null" */
     char *network;         /* path of the ONNX file */
     enum pd_precision precision;

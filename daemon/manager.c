@@ -195,6 +195,8 @@ void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason)
     pd_notify("STOPPING=1");
     pd_log_info(NULL, "stopping: %s", reason);
     pd_server_stop_accepting(m->server);
+    pd_http_close(m->http);
+    m->http = NULL;
     pd_handoff_open_gates(&m->handoff);
     uv_update_time(&m->loop);
     uv_timer_start(&m->deadline, on_deadline, DEADLINE_MS, 0);
@@ -346,6 +348,17 @@ static void log_start(const struct pd_manager *m)
         pd_log_warn(NULL, "the licence of network %s forbids commercial use", m->net->meta.name);
     pd_log_info(NULL, "%d cameras from %s, socket %s", pd_manager_totals(m).cameras, config->cameras_dir,
                 m->listen.path ? m->listen.path : "(from the service manager)");
+    if (m->http)
+        pd_log_info(NULL, "metrics at %s", pd_http_url(m->http));
+}
+
+static int open_http(struct pd_manager *m, struct pd_err *err)
+{
+    const struct pd_http_params params = {
+        .loop = &m->loop, .listen = m->tree->config->metrics_listen, .metrics = pd_manager_server_ops.metrics, .user = m,
+    };
+    int r = params.listen ? pd_http_start(&params, &m->http, err) : 0;
+    return r == 0 ? PD_EXIT_OK : r == -ENOTSUP ? PD_EXIT_CONFIG : PD_EXIT_FAILURE;
 }
 
 static int start(struct pd_manager *m, struct pd_err *err)
@@ -370,7 +383,7 @@ static int start(struct pd_manager *m, struct pd_err *err)
     m->listen.fd = -1;
     if (pd_server_start(&params, &m->server, err) < 0 || pd_manager_start_cameras(m, err) < 0)
         return PD_EXIT_FAILURE;
-    return PD_EXIT_OK;
+    return open_http(m, err);
 }
 
 static void log_summary(struct pd_manager *m)

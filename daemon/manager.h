@@ -8,6 +8,7 @@
  */
 #include <uv.h>
 
+#include "daemon/http.h"
 #include "daemon/listen.h"
 #include "daemon/metrics.h"
 #include "daemon/pipeline.h"
@@ -28,6 +29,7 @@ struct pd_manager {
     struct pd_hub *hub;
     struct pd_server *server;
     struct pd_listen listen;
+    struct pd_http *http; /* NULL: no endpoint */
     struct pd_stats stats;
     _Atomic int64_t next_id; /* of tracked people */
     char boot[33];

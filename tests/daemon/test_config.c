@@ -136,6 +136,7 @@ static void every_type_is_read(void **state)
     put(s, "posed.json",
         "{\"// why\": \"comments are keys that start so\", \"$schema\": \"x\",\n"
         "\"socket\": \"run/p.sock\", \"socket_mode\": \"600\", \"socket_group\": \"video\", \"max_clients\": 3,\n"
+        "\"metrics_listen\": \"[::1]:0\",\n"
         "\"engine\": \"null\", \"network\": \"./net.onnx\", \"precision\": \"bf16\", \"width\": 656, \"height\": 368,\n"
         "\"batch\": 4, \"batch_wait_ms\": 2.5, \"threads\": 2, \"post_threads\": 3, \"devices\": [2, 0],\n"
         "\"cache_dir\": \"/c\", \"log_level\": \"debug\", \"cameras_dir\": \"cameras.d\"}");
@@ -156,6 +157,7 @@ static void every_type_is_read(void **state)
     assert_string_equal(c->network, path);
     assert_int_equal(c->socket_mode, 0600);
     assert_string_equal(c->socket_group, "video");
+    assert_string_equal(c->metrics_listen, "[::1]:0");
     assert_int_equal(c->max_clients, 3);
     assert_string_equal(c->engine, "null");
     assert_int_equal(c->precision, PD_PRECISION_BF16);
@@ -192,6 +194,13 @@ static void wrong_types_and_ranges_are_told(void **state)
         {"\"socket\": 3", "socket: found 3, expected a path"},
         {"\"socket\": \"\"", "socket: found \"\", expected a path"},
         {"\"socket\": null", "socket: found null, expected a path"},
+        {"\"metrics_listen\": \"9464\"", "metrics_listen: found something else, expected an address and a port"},
+        {"\"metrics_listen\": \"localhost:9464\"", "metrics_listen: found something else"},
+        {"\"metrics_listen\": \"127.0.0.1:65536\"", "metrics_listen: found something else"},
+        {"\"metrics_listen\": \"[::1:9464\"", "metrics_listen: found something else"},
+        {"\"metrics_listen\": \"0.0.0.0:9464\"", "metrics_listen: found an address that other machines can reach"},
+        {"\"metrics_listen\": \"[::]:9464\"", "metrics_listen: found an address that other machines can reach"},
+        {"\"metrics_listen\": \"[::ffff:127.0.0.1]:9464\"", "metrics_listen: found an address that other machines"},
         {"\"socket_mode\": 660", "socket_mode: found 660, expected an octal mode"},
         {"\"socket_mode\": \"0888\"", "socket_mode: found \"0888\""},
         {"\"socket_mode\": \"1777\"", "socket_mode: found \"1777\""},
