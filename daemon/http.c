@@ -14,11 +14,12 @@
 #include "core/util.h"
 #include "daemon/config_listen.h"
 
-#define BACKLOG 16
+#define BACKLOG 64
 #define CONNECTIONS 16
 #define CONNECTION_S 10                /* a connection that says nothing for so long is closed */
 #define CONNECTION_MEMORY (16 * 1024)
 #define REST_MS 5                      /* between two looks at the connections */
+#define BEAT_MS 250                    /* a look is taken at least this often */
 #define PAGE_NS PD_NS_PER_S            /* how long a page is good for */
 #define CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
@@ -120,14 +121,16 @@ static void on_rested(uv_timer_t *timer)
 {
     struct pd_http *http = timer->data;
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-    bool timed = MHD_get_timeout(http->mhd, &wait_ms) == MHD_YES;
-    if (timed && wait_ms == 0) {
+    if (MHD_get_timeout(http->mhd, &wait_ms) != MHD_YES)
+        wait_ms = BEAT_MS;
+    if (wait_ms == 0) {
         run(http);
         return;
     }
     uv_poll_start(&http->poll, UV_READABLE, on_ready);
-    if (timed)
-        uv_timer_start(&http->timer, on_due, wait_ms, 0);
+    /* libmicrohttpd takes its listening socket out of the epoll set while it has too many connections, and puts it back
+     * when it is run next, which nothing else might make happen. */
+    uv_timer_start(&http->timer, on_due, PD_MIN(wait_ms, (MHD_UNSIGNED_LONG_LONG)BEAT_MS), 0);
 }
 
 /* Whatever there is to do, then a rest: neither a flood of requests nor an accept() that keeps failing gets more of the

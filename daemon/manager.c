@@ -441,6 +441,7 @@ int pd_manager_run(const struct pd_run_options *options)
     m->options = *options;
     m->listen.fd = -1;
     m->started_ns = pd_now_ns();
+    m->started_wall_us = pd_wall_us();
     atomic_init(&m->next_id, 1);
     make_boot_id(m->boot);
     raise_fd_limit();

@@ -34,7 +34,7 @@ struct pd_manager {
     _Atomic int64_t next_id; /* of tracked people */
     char boot[33];
     int width, height;       /* network input */
-    int64_t started_ns;
+    int64_t started_ns, started_wall_us;
 
     uv_loop_t loop;
     struct pd_handoff handoff;

@@ -2,7 +2,9 @@
 #include "daemon/manager.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/clock.h"
 
@@ -184,6 +186,20 @@ static void add_cameras(const struct pd_manager *m, struct pd_metrics *out)
     }
 }
 
+static void add_states(const struct pd_manager *m, struct pd_metrics *out)
+{
+    static const enum pd_source_state states[] = {PD_SOURCE_CONNECTING, PD_SOURCE_UP, PD_SOURCE_DOWN, PD_SOURCE_ENDED};
+    char name[2 * PD_CAMERA_NAME_MAX + 16], labels[sizeof(name) + 32];
+    pd_metrics_begin(out, "posed_camera_state", "gauge", "1 for the state that the camera is in, 0 for the others.");
+    for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
+        pd_metrics_label(name, sizeof(name), "camera", camera->config->name);
+        for (size_t i = 0; i < PD_ARRAY_SIZE(states); i++) {
+            snprintf(labels, sizeof(labels), "%s,state=\"%s\"", name, pd_source_state_name(states[i]));
+            pd_metrics_count(out, "posed_camera_state", labels, camera->state == states[i]);
+        }
+    }
+}
+
 static void add_queue(const struct pd_manager *m, struct pd_metrics *out)
 {
     int depth = 0;
@@ -294,6 +310,17 @@ static void add_engine(const struct pd_manager *m, struct pd_metrics *out)
     }
 }
 
+static uint64_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file && fscanf(file, "%*u %llu", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void add_server(const struct pd_manager *m, struct pd_metrics *out)
 {
     struct pd_server_stats s;
@@ -319,6 +346,10 @@ static void add_server(const struct pd_manager *m, struct pd_metrics *out)
         pd_metrics_begin(out, rows[i].name, rows[i].type, rows[i].help);
         pd_metrics_count(out, rows[i].name, NULL, rows[i].value);
     }
+    pd_metrics_begin(out, "process_start_time_seconds", "gauge", "When the daemon started, since 1970.");
+    pd_metrics_add(out, "process_start_time_seconds", NULL, (double)(m->started_wall_us / 1000) / 1e3);
+    pd_metrics_begin(out, "process_resident_memory_bytes", "gauge", "Memory that the daemon occupies.");
+    pd_metrics_count(out, "process_resident_memory_bytes", NULL, resident_bytes());
     pd_metrics_begin(out, "posed_uptime_seconds", "gauge", "Since the start.");
     pd_metrics_add(out, "posed_uptime_seconds", NULL, (double)(pd_now_ns() - m->started_ns) / 1e9);
 }
@@ -328,6 +359,7 @@ static char *metrics(void *user)
     const struct pd_manager *m = user;
     struct pd_metrics out = {0};
     add_cameras(m, &out);
+    add_states(m, &out);
     add_queue(m, &out);
     add_engine(m, &out);
     add_devices(m, &out);

@@ -45,9 +45,9 @@ void pd_metrics_begin(struct pd_metrics *m, const char *name, const char *type, 
 void pd_metrics_add(struct pd_metrics *m, const char *name, const char *labels, double value)
 {
     if (labels)
-        put(m, "%s{%s} %.9g\n", name, labels, value);
+        put(m, "%s{%s} %.15g\n", name, labels, value);
     else
-        put(m, "%s %.9g\n", name, value);
+        put(m, "%s %.15g\n", name, value);
 }
 
 void pd_metrics_count(struct pd_metrics *m, const char *name, const char *labels, uint64_t value)

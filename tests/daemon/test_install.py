@@ -60,6 +60,7 @@ class Installed(unittest.TestCase):
     def test_everything_is_there(self):
         wanted = ["bin/posed", "share/posed/posed-lite.onnx", "share/posed/posed.json", "share/posed/camera.json",
                   "share/posed/posed.schema.json", "share/posed/camera.schema.json", "share/man/man1/posed.1",
+                  "share/posed/posed.rules.yml", "share/posed/posed.grafana.json",
                   "share/man/man1/posectl.1", "share/man/man5/posed.conf.5"]
         if SYSTEMD == "1":
             wanted += ["lib/systemd/system/posed.service", "lib/systemd/system/posed.socket",
