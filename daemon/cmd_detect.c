@@ -22,6 +22,8 @@ enum {
     OPT_MAX_PEOPLE,
     OPT_TRACK,
     OPT_FRAMES,
+    OPT_SCALES,
+    OPT_FLIP,
 };
 
 static const struct option options[] = {
@@ -38,6 +40,8 @@ static const struct option options[] = {
     {"max-people", required_argument, NULL, OPT_MAX_PEOPLE},
     {"track", no_argument, NULL, OPT_TRACK},
     {"frames", required_argument, NULL, OPT_FRAMES},
+    {"scales", required_argument, NULL, OPT_SCALES},
+    {"flip", no_argument, NULL, OPT_FLIP},
     {"quiet", no_argument, NULL, 'q'},
     {0},
 };
@@ -58,6 +62,8 @@ static void help(void)
            "  --annotations FILE  coco: take image_id from these annotations, not from the digits of file names\n"
            "  --track             give people ids that last over the frames of a video\n"
            "  --frames N          stop after N frames of each input\n"
+           "  --scales LIST       look at the picture in these sizes and average, as in 0.5,1,1.5; 1 is --height\n"
+           "  --flip              look at it mirrored, too, and average\n"
            "  -q, --quiet         no progress bar\n\n"
            "  --peak-threshold X  confidence of a keypoint, 0..1 (default: %g)\n"
            "  --limb-threshold X  strength of a limb at a sample, 0..1 (default: %g)\n"
@@ -86,6 +92,28 @@ static int set_format(struct pd_detect_options *o, const char *name, struct pd_e
             return 0;
         }
     return pd_err_set(err, -EINVAL, "--format is '%s', jsonl, openpose, coco or none was expected", name);
+}
+
+#define SCALE_MIN 0.1
+#define SCALE_MAX 4.0
+
+/* "0.5,1,1.5" */
+static int set_scales(struct pd_detect_options *o, const char *list, struct pd_err *err)
+{
+    char one[32];
+    o->n_scales = 0;
+    for (const char *s = list;; s++) {
+        size_t n = strcspn(s, ",");
+        if (o->n_scales == PD_SCALES_MAX)
+            return pd_err_set(err, -EINVAL, "--scales has more than %d numbers", PD_SCALES_MAX);
+        snprintf(one, sizeof(one), "%.*s", (int)PD_MIN(n, sizeof(one)), s);
+        int rc = pd_cli_float("--scales", one, SCALE_MIN, SCALE_MAX, &o->scales[o->n_scales++], err);
+        if (rc)
+            return rc;
+        s += n;
+        if (!*s)
+            return 0;
+    }
 }
 
 static int set_own(struct pd_detect_options *o, int opt, const char *arg, struct pd_err *err)
@@ -120,6 +148,11 @@ static int set_own(struct pd_detect_options *o, int opt, const char *arg, struct
         return 0;
     case OPT_FRAMES:
         return pd_cli_int("--frames", arg, 1, INT32_MAX, &o->frames, err);
+    case OPT_SCALES:
+        return set_scales(o, arg, err);
+    case OPT_FLIP:
+        o->flip = true;
+        return 0;
     case 'q':
         o->quiet = true;
         return 0;

@@ -1,8 +1,9 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The parts of `posed detect`: options (cmd_detect.c), the way of a frame through the engine (detect_pipe.c), the
- * formats (detect_out.c, detect_coco.c), drawing (detect_draw.c). One thread, the engine's own aside.
+ * The parts of `posed detect`: options (cmd_detect.c), the way of a frame through the engine (detect_pipe.c), several
+ * looks at a frame (detect_looks.c), the formats (detect_out.c, detect_coco.c), drawing (detect_draw.c). One thread,
+ * the engine's own aside.
  */
 #include <stdio.h>
 
@@ -12,6 +13,8 @@
 #include "postproc/post.h"
 
 enum pd_detect_format { PD_DETECT_JSONL, PD_DETECT_OPENPOSE, PD_DETECT_COCO, PD_DETECT_NONE };
+
+#define PD_SCALES_MAX 8
 
 struct pd_detect_options {
     struct pd_cli cli;
@@ -23,6 +26,9 @@ struct pd_detect_options {
     bool track;
     bool quiet;
     int frames;              /* stop after so many of each input, 0: all */
+    float scales[PD_SCALES_MAX]; /* of the network's input, looked at one after the other and averaged */
+    int n_scales;            /* 0: as it is */
+    bool flip;               /* each of them mirrored, too */
 };
 
 /* ---- a frame on its way; detect_pipe.c ---- */
@@ -54,6 +60,21 @@ int pd_detect_pipe_flush(struct pd_detect_pipe *pipe, struct pd_err *err);
  * */
 void pd_detect_size(const struct pd_detect_options *options, const struct pd_net *net, bool picture, int w, int h,
                     int *ret_width, int *ret_height);
+
+/* ---- several looks at a frame; detect_looks.c ---- */
+
+struct pd_looks;
+
+int pd_looks_create(const struct pd_detect_options *options, const struct pd_net *net, struct pd_looks **ret_looks,
+                    struct pd_err *err);
+void pd_looks_destroy(struct pd_looks *looks); /* NULL is fine */
+/* The largest network input of the options' scales, from that of scale 1: what an engine is to be opened for, with a
+ * batch of 2 where the options say flip. */
+void pd_looks_largest(const struct pd_detect_options *options, const struct pd_net *net, int *width, int *height);
+/* The mean of all looks at @frame (host memory); @width x @height is the network input of scale 1, and the maps, valid
+ * until the next call, are in its pixels: @ret_lb is its letterbox. */
+int pd_looks_run(struct pd_looks *looks, struct pd_engine *engine, const struct pd_frame *frame, int width, int height,
+                 struct pd_maps *ret_maps, struct pd_letterbox *ret_lb, struct pd_err *err);
 
 /* ---- results; detect_out.c, detect_coco.c ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Three batches go round: one is being filled while two are in the engine. The caller's thread decodes, post-processes
- * and writes; the engine computes beside it. Results come out in the order in which frames went in.
+ * and writes; the engine computes beside it. Results come out in the order in which frames went in. With --scales or
+ * --flip a frame is done with before the next is taken, see detect_looks.c.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -40,6 +41,7 @@ struct pd_detect_pipe {
     int filling, in_flight;   /* index; the in_flight works before it are the engine's */
     struct pd_post *post;
     int post_w, post_h;       /* maps that post can take */
+    struct pd_looks *looks;   /* NULL: one look is enough */
     struct pd_tracker *tracker;
     int tracked_input;
     _Atomic int64_t next_id;
@@ -60,6 +62,13 @@ int pd_detect_pipe_create(const struct pd_detect_options *options, const struct 
     p->user = user;
     p->tracked_input = -1;
     p->next_id = 1;
+    if (options->n_scales || options->flip) {
+        int rc = pd_looks_create(options, net, &p->looks, err);
+        if (rc) {
+            pd_detect_pipe_destroy(p);
+            return rc;
+        }
+    }
     for (int i = 0; i < WORKS; i++) {
         p->work[i] = calloc(1, sizeof(*p->work[i]));
         if (!p->work[i]) {
@@ -95,6 +104,7 @@ void pd_detect_pipe_destroy(struct pd_detect_pipe *p)
         free(p->work[i]);
     }
     pd_engine_close(p->engine);
+    pd_looks_destroy(p->looks);
     pd_post_destroy(p->post);
     pd_tracker_destroy(p->tracker);
     free(p);
@@ -130,6 +140,10 @@ static int open_engine(struct pd_detect_pipe *p, int width, int height, bool pic
 {
     const struct pd_cli *cli = &p->options->cli;
     int batch = cli->batch ? cli->batch : picture ? 1 : on_gpu(cli) ? GPU_BATCH : CPU_BATCH;
+    if (p->looks) {
+        batch = p->options->flip ? 2 : 1;
+        pd_looks_largest(p->options, p->net, &width, &height);
+    }
     int rc = pd_cli_open(cli, p->net, width, height, batch, IN_FLIGHT, &p->engine, err);
     if (!rc)
         p->batch = PD_MIN(batch, pd_engine_caps(p->engine)->max_batch);
@@ -153,7 +167,7 @@ static int fit_post(struct pd_detect_pipe *p, const struct pd_maps *maps, struct
 static int find_people(struct pd_detect_pipe *p, const struct pd_slot *slot, struct pd_err *err)
 {
     struct pd_maps none = {.w = 1, .h = 1};
-    bool assembled = pd_engine_caps(p->engine)->candidates;
+    bool assembled = pd_engine_caps(p->engine)->candidates && !p->looks;
     int rc = fit_post(p, assembled ? &none : &slot->maps, err);
     if (rc)
         return rc;
@@ -181,6 +195,15 @@ static int follow(struct pd_detect_pipe *p, const struct pd_detect_item *item, s
     return 0;
 }
 
+static int finish(struct pd_detect_pipe *p, const struct pd_detect_item *item, const struct pd_slot *slot,
+                  struct pd_err *err)
+{
+    int rc = find_people(p, slot, err);
+    if (!rc && p->options->track)
+        rc = follow(p, item, err);
+    return rc ? rc : p->emit(item, &p->people, p->user, err);
+}
+
 /* Wait for the oldest batch, emit its frames, make it free. */
 static int collect(struct pd_detect_pipe *p, struct pd_err *err)
 {
@@ -192,13 +215,8 @@ static int collect(struct pd_detect_pipe *p, struct pd_err *err)
     if (rc)
         pd_err_set(err, rc, "%s: %s", pd_engine_caps(p->engine)->name,
                    w->batch.err.text[0] ? w->batch.err.text : strerror(-rc));
-    for (int i = 0; i < w->batch.n && !rc; i++) {
-        rc = find_people(p, &w->batch.slot[i], err);
-        if (!rc && p->options->track)
-            rc = follow(p, &w->item[i], err);
-        if (!rc)
-            rc = p->emit(&w->item[i], &p->people, p->user, err);
-    }
+    for (int i = 0; i < w->batch.n && !rc; i++)
+        rc = finish(p, &w->item[i], &w->batch.slot[i], err);
     clear(w);
     return rc;
 }
@@ -268,12 +286,26 @@ static int add(struct pd_detect_pipe *p, const struct pd_detect_item *item, int 
     return 0;
 }
 
+static int look(struct pd_detect_pipe *p, const struct pd_detect_item *item, int width, int height,
+                struct pd_err *err)
+{
+    struct pd_slot slot = {0};
+    int rc = pd_looks_run(p->looks, p->engine, item->frame, width, height, &slot.maps, &slot.lb, err);
+    return rc ? rc : finish(p, item, &slot, err);
+}
+
 int pd_detect_pipe_push(struct pd_detect_pipe *p, const struct pd_detect_item *item, struct pd_err *err)
 {
     struct pd_frame *frame = item->frame;
     int width, height;
     pd_detect_size(p->options, p->net, item->picture, frame->width, frame->height, &width, &height);
     int rc = p->engine ? 0 : open_engine(p, width, height, item->picture, err);
+    if (p->looks) {
+        if (!rc)
+            rc = look(p, item, width, height, err);
+        pd_frame_unref(&frame);
+        return rc;
+    }
     if (!rc)
         rc = collect_ready(p, err);
     const struct pd_batch *b = &p->work[p->filling]->batch;

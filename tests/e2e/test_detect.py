@@ -75,6 +75,52 @@ class Scratch(unittest.TestCase):
             self.assertIn(str(word), done.stderr)
 
 
+class Looks(Scratch):
+    """--scales and --flip: several looks at a picture, averaged."""
+
+    def looks(self, *args, **more):
+        return posed(*args, "--height", 96, "--format", "coco", engine="onednn", **more)
+
+    def test_one_look_of_scale_1_changes_nothing(self):
+        self.assertEqual(self.looks(self.photo, "--scales", 1).stdout, self.looks(self.photo).stdout)
+        self.assertNotEqual(self.looks(self.photo, "--flip").stdout, self.looks(self.photo).stdout)
+
+    def test_a_mirrored_picture_gives_mirrored_people(self):
+        """With --flip both pictures are looked at both ways, so what is found must be the same but for the sides."""
+        try:
+            import cv2
+        except ImportError:
+            self.skipTest("python3-opencv is not installed")
+        video = cv2.VideoCapture(str(ROOT / "tests" / "data" / "store" / "entrance.mp4"))
+        for _ in range(40):
+            picture = video.read()[1]
+        for name, pixels in (("1.png", picture), ("2.png", cv2.flip(picture, 1))):
+            cv2.imwrite(str(self.out / name), pixels)
+        one, two = ([p for p in json.loads(posed(self.out / name, "--format", "coco", "--flip", "--scales", "0.5,1",
+                                                 "--height", 200, engine="onednn").stdout) if p["score"] > 0.1]
+                    for name in ("1.png", "2.png"))
+        self.assertEqual(len(one), len(two))
+        self.assertGreater(len(one), 0)
+        swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+        for a, b in zip(one, two):
+            self.assertAlmostEqual(a["score"], b["score"], delta=0.02)
+            for k in range(17):
+                x, y, score = a["keypoints"][3 * k:3 * k + 3]
+                mx, my, mscore = b["keypoints"][3 * swap[k]:3 * swap[k] + 3]
+                self.assertEqual(score > 0, mscore > 0)
+                if score:
+                    self.assertAlmostEqual(x, picture.shape[1] - 1 - mx, delta=1)
+                    self.assertAlmostEqual(y, my, delta=1)
+
+    def test_a_video_can_be_looked_at_so(self):
+        found = lines(posed(self.clip, "--scales", "0.5,1", "--flip", "--track", "--frames", 3, engine="onednn"))
+        self.assertEqual([line["seq"] for line in found], [1, 2, 3])
+
+    def test_wrong_scales_are_told(self):
+        for bad in ("", "0", "1,", ",1", "x", "1,5", "1,1,1,1,1,1,1,1,1"):
+            self.assert_one_line(posed(self.photo, "--scales", bad, expect=2), "--scales")
+
+
 class Inputs(Scratch):
     def test_a_video_gives_every_frame_in_order(self):
         found = lines(posed(self.clip))
