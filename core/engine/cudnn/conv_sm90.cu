@@ -9,6 +9,7 @@
 // channels, so that the larger operand (pixels) is the one of N = TN.
 #include "core/engine/cudnn/conv_sm90.h"
 
+#include <atomic>
 #include <cuda.h>
 #include <cuda_fp16.h>
 #include <math.h>
@@ -391,10 +392,17 @@ constexpr int kSizes[] = {64, 128, 192, 224, 232, 248, 256};
 
 template <int TN, bool SPLIT> cudaError_t start(const launch *l, cudaStream_t stream)
 {
-    static const cudaError_t ready = cudaFuncSetAttribute(
-        (const void *)conv_sm90<TN, SPLIT>, cudaFuncAttributeMaxDynamicSharedMemorySize, kSmemBudget + 1024);
-    if (ready != cudaSuccess)
-        return ready;
+    // The attribute is the device's own: each GPU of the process wants it set. Setting it twice does no harm.
+    static std::atomic<uint64_t> ready{0};
+    int device = 0;
+    cudaError_t e = cudaGetDevice(&device);
+    if (e == cudaSuccess && !(device < 64 && ready.load() >> device & 1))
+        e = cudaFuncSetAttribute((const void *)conv_sm90<TN, SPLIT>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 kSmemBudget + 1024);
+    if (e != cudaSuccess)
+        return e;
+    if (device < 64)
+        ready.fetch_or(UINT64_C(1) << device);
     conv_sm90<TN, SPLIT><<<l->grid, kThreads, l->smem, stream>>>(l->a);
     return cudaGetLastError();
 }

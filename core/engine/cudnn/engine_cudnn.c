@@ -34,6 +34,7 @@ struct cudnn_engine {
     struct pd_gpu_weights *weights; /* by layer, shared by all sizes */
     struct size *sizes[SIZES_MAX];
     uint64_t clock;
+    bool told_save; /* that the choices cannot be written */
 
     pthread_t thread;
     bool has_thread;
@@ -492,6 +493,14 @@ static int prepare(void *self, int n, int width, int height, struct pd_err *err)
         r = pd_gpu_plan_run(&s->net, plan, err);
     if (r == 0)
         r = pd_gpu_check(cudaStreamSynchronize(e->gpu->compute), "running the network", err);
+    int saved = r == 0 ? pd_gpu_choices_save(e->gpu->choices) : 0; /* now: a daemon may end without closing */
+    if (saved < 0 && !e->told_save) {
+        char line[200];
+        snprintf(line, sizeof(line), "cannot remember what was measured (%s): the next start will take as long",
+                 strerror(-saved));
+        host->info(line);
+        e->told_save = true;
+    }
     return r;
 }
 

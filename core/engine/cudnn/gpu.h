@@ -50,10 +50,14 @@ int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *er
 
 /* ---- choices: what was measured to be best, remembered across starts ---- */
 
-/* Never fails: without a folder, or with an unreadable file, nothing is remembered. */
+/* Shared by the GPUs of one kind, any thread. Never fails: without a folder, or with an unreadable file, nothing is remembered. */
 struct pd_gpu_choices *pd_gpu_choices_open(const char *cache_dir, const char *device, const char *version);
-void pd_gpu_choices_close(struct pd_gpu_choices *choices); /* writes what is new, by rename */
-const char *pd_gpu_choices_get(const struct pd_gpu_choices *choices, const char *key); /* NULL: not measured yet */
+void pd_gpu_choices_close(struct pd_gpu_choices *choices); /* saves what is new */
+/* Write what is new, by rename. A negative errno when that cannot be: a daemon works as well without, only the next
+ * start takes longer. */
+int pd_gpu_choices_save(struct pd_gpu_choices *choices);
+/* False: not measured yet. */
+bool pd_gpu_choices_get(const struct pd_gpu_choices *choices, const char *key, char *value, size_t size);
 void pd_gpu_choices_put(struct pd_gpu_choices *choices, const char *key, const char *value);
 
 /* ---- weights ---- */

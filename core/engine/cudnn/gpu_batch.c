@@ -6,8 +6,6 @@
 
 #include "core/engine/cudnn/input.h"
 
-#define ROW_ALIGN 256
-
 int pd_gpu_batch_create(struct pd_gpu *gpu, struct pd_gpu_batch **ret_batch, struct pd_err *err)
 {
     struct pd_gpu_batch *b = calloc(1, sizeof(*b));
@@ -36,6 +34,9 @@ void pd_gpu_batch_destroy(struct pd_gpu_batch *b)
     for (size_t i = 0; i < PD_ARRAY_SIZE(events); i++)
         if (events[i])
             cudaEventDestroy(events[i]);
+    for (int i = 0; i < PD_GPU_PEERS_MAX; i++)
+        if (b->peer_decoded[i])
+            cudaEventDestroy(b->peer_decoded[i]);
     cudaFreeHost(b->staging);
     pd_gpu_free(b->gpu, b->frames, b->frame_bytes);
     pd_gpu_free(b->gpu, b->heat, b->heat_bytes);
@@ -119,7 +120,7 @@ static int grow_staging(struct pd_gpu_batch *b, size_t bytes, struct pd_err *err
 
 static size_t padded(size_t bytes)
 {
-    return (bytes + ROW_ALIGN - 1) / ROW_ALIGN * ROW_ALIGN;
+    return (bytes + PD_GPU_ROW_ALIGN - 1) / PD_GPU_ROW_ALIGN * PD_GPU_ROW_ALIGN;
 }
 
 /* Bytes that a slot takes in staging memory; frame sizes are bounded by PD_FRAME_SIDE_MAX, so sums fit a size_t. */
@@ -222,16 +223,41 @@ static bool belongs(const struct pd_slot *slot, const struct pd_view *input)
            lb->roi.h >= 1 && lb->roi.x <= f->width - lb->roi.w && lb->roi.y <= f->height - lb->roi.h;
 }
 
+/* Copy the frames that lie on other GPUs (@peers: which, -1 none) behind the @at bytes that came from the host. */
+static int fetch_peers(struct pd_gpu_batch *b, const struct pd_batch *batch, const int *peers, size_t at,
+                       struct pd_gpu_frame *frames, struct pd_err *err)
+{
+    uint64_t waited = 0;
+    int r = 0;
+    for (int i = 0; r == 0 && i < batch->n; i++) {
+        if (peers[i] < 0)
+            continue;
+        if (!(waited >> peers[i] & 1))
+            r = pd_gpu_peer_wait(b, peers[i], err);
+        waited |= UINT64_C(1) << peers[i];
+        if (r == 0)
+            r = pd_gpu_peer_fetch(b, batch->slot[i].frame, peers[i], at, &frames[i], err);
+        at += pd_gpu_peer_bytes(batch->slot[i].frame);
+    }
+    return r;
+}
+
 int pd_gpu_batch_preprocess(struct pd_gpu_batch *b, struct pd_batch *batch, const struct pd_normalise *norm,
                             const struct pd_view *input, struct pd_err *err)
 {
     struct pd_gpu *gpu = b->gpu;
     struct pd_gpu_frame frames[PD_BATCH_MAX];
+    int peers[PD_BATCH_MAX];
     size_t bytes = 0, at = 0;
     for (int i = 0; i < batch->n; i++) {
-        if (!belongs(&batch->slot[i], input))
+        const struct pd_slot *slot = &batch->slot[i];
+        if (!belongs(slot, input))
             return pd_err_set(err, -EINVAL, "frame %d of a batch does not fit its letterbox", i);
-        bytes += slot_bytes(&batch->slot[i]);
+        peers[i] = pd_gpu_peer_of(gpu, slot->frame);
+        if (peers[i] >= PD_GPU_PEERS_MAX)
+            return pd_err_set(err, -ENOTSUP, "a frame lies on GPU %d: the first %d are known", peers[i],
+                              PD_GPU_PEERS_MAX);
+        bytes += slot_bytes(slot) + (peers[i] < 0 ? 0 : pd_gpu_peer_bytes(slot->frame));
     }
     int r = grow_staging(b, bytes, err);
     if (r < 0)
@@ -243,6 +269,8 @@ int pd_gpu_batch_preprocess(struct pd_gpu_batch *b, struct pd_batch *batch, cons
     if (at > 0)
         r = pd_gpu_check(cudaMemcpyAsync(b->frames, b->staging, at, cudaMemcpyHostToDevice, gpu->upload),
                          "uploading frames", err);
+    if (r == 0)
+        r = fetch_peers(b, batch, peers, at, frames, err);
     if (r == 0)
         r = pd_gpu_check(cudaEventRecord(b->uploaded, gpu->upload), "uploading frames", err);
     if (r == 0)

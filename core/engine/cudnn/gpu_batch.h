@@ -8,6 +8,11 @@
 #include "core/engine/cudnn/candidates.h"
 #include "core/engine/cudnn/gpu.h"
 
+#define PD_GPU_ROW_ALIGN 256
+#define PD_GPU_PEERS_MAX 64
+
+struct pd_gpu_frame;
+
 struct pd_gpu_batch {
     struct pd_gpu *gpu;
     unsigned char *staging, *frames; /* host (pinned), device */
@@ -19,6 +24,7 @@ struct pd_gpu_batch {
     struct pd_candidates *device_candidates; /* the same memory, seen from the device */
     cudaEvent_t uploaded, started, preprocessed, computed, downloaded;
     cudaEvent_t decoded; /* surfaces of the batch are complete */
+    cudaEvent_t peer_decoded[PD_GPU_PEERS_MAX]; /* the same on other GPUs; NULL until needed */
 };
 
 int pd_gpu_batch_create(struct pd_gpu *gpu, struct pd_gpu_batch **ret_batch, struct pd_err *err);
@@ -31,3 +37,15 @@ int pd_gpu_batch_reserve_candidates(struct pd_gpu_batch *b, int n, struct pd_err
  * one kernel each. Waits only until an earlier use of the staging memory is over. */
 int pd_gpu_batch_preprocess(struct pd_gpu_batch *b, struct pd_batch *batch, const struct pd_normalise *norm,
                             const struct pd_view *input, struct pd_err *err);
+
+/* ---- frames on other GPUs (gpu_peer.c); with the batch's own device current ---- */
+
+/* The number of the other GPU that @frame lies on; -1: none. */
+int pd_gpu_peer_of(const struct pd_gpu *gpu, const struct pd_frame *frame);
+/* Room that a copy of @frame takes. */
+size_t pd_gpu_peer_bytes(const struct pd_frame *frame);
+/* The upload stream goes on when what @device decodes now is complete. */
+int pd_gpu_peer_wait(struct pd_gpu_batch *b, int device, struct pd_err *err);
+/* Queue the copy of @frame to @at in the batch's frame memory, and point @out there. */
+int pd_gpu_peer_fetch(struct pd_gpu_batch *b, const struct pd_frame *frame, int device, size_t at,
+                      struct pd_gpu_frame *out, struct pd_err *err);

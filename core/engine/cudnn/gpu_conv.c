@@ -284,11 +284,10 @@ static int measure(struct pd_gpu_net *g, int layer, int n, struct best *best, st
 int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_step *ret_step, struct pd_err *err)
 {
     struct pd_gpu_step s;
-    char key[256], value[96];
+    char key[256], value[96], known[96];
     describe(g, layer, n, &s);
     make_key(g, &s, 1, key, sizeof(key));
-    const char *known = pd_gpu_choices_get(g->gpu->choices, key);
-    if (known) {
+    if (pd_gpu_choices_get(g->gpu->choices, key, known, sizeof(known))) {
         int r = recall(g, &s, known, err);
         if (r <= 0) {
             *ret_step = s;
@@ -337,12 +336,11 @@ int pd_gpu_step_pair(struct pd_gpu_net *g, int n, struct pd_gpu_step *a, struct 
     if (a->method != PD_GPU_BY_SM90 || b->method != PD_GPU_BY_SM90 || a->n_layers != 1 || b->n_layers != 1 ||
         a->act_apart || b->act_apart || !same_geometry(&a->shape, &b->shape))
         return 0;
-    char key[256], value[32];
+    char key[256], value[32], known[96];
     int choices[PD_SM90_CHOICES], best = -1;
     const int found = pd_sm90_choices(&a->shape, 2, g->gpu->sms, choices);
     make_key(g, a, 2, key, sizeof(key));
-    const char *known = pd_gpu_choices_get(g->gpu->choices, key);
-    if (known) {
+    if (pd_gpu_choices_get(g->gpu->choices, key, known, sizeof(known))) {
         int was = -1;
         if (sscanf(known, "pair %d", &was) == 1)
             for (int i = 0; i < found; i++)
