@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/half.h"
 #include "daemon/detect.h"
 #include "daemon/json_pose.h"
 
@@ -254,6 +255,8 @@ int pd_detect_out_close(struct pd_detect_out *out, struct pd_err *err)
             bad = fclose(out->file) || bad;
         if (bad)
             rc = write_failed(out->path, err);
+        if (bad && out->file != stdout)
+            pd_remove_half(out->path);
     }
     pd_coco_ids_destroy(out->ids);
     json_decref(out->taken);

@@ -22,6 +22,7 @@
 #define DEADLINE_MS 700   /* of a stop, for everything but the byes; with their 200 ms it stays under a second */
 #define GRACE_MS 200
 #define FD_LIMIT 65536    /* of open files, where the hard limit allows it */
+#define FD_NEEDED 32      /* by a daemon without cameras and clients */
 #define DONE_GRACE_MS 10000
 #define DONE "done"
 
@@ -223,6 +224,12 @@ static int replace(char **string, const char *with)
     return 0;
 }
 
+/* No mistake of whoever wrote the configuration: the next start may find what this one lacked. */
+static bool is_passing(int r)
+{
+    return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
+
 static int load_config(struct pd_manager *m)
 {
     struct pd_config *config = NULL;
@@ -230,18 +237,21 @@ static int load_config(struct pd_manager *m)
     if (r < 0) {
         if (r != -EINVAL)
             fprintf(stderr, "posed run: %s: %s\n", m->options.config, strerror(-r));
-        return PD_EXIT_CONFIG;
+        return is_passing(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
     }
     if (replace(&config->socket, m->options.socket) < 0 || replace(&config->engine, m->options.engine) < 0 ||
         replace(&config->network, m->options.network) < 0) {
         pd_config_destroy(config);
-        return PD_EXIT_FAILURE;
+        fprintf(stderr, "posed run: out of memory\n");
+        return PD_EXIT_TEMPFAIL;
     }
     m->tree = pd_tree_new(config);
+    if (!m->tree)
+        fprintf(stderr, "posed run: out of memory\n");
     enum pd_log_level level;
     if (m->tree && pd_log_level_parse(config->log_level, &level) == 0)
         pd_log_set_level(level);
-    return m->tree ? PD_EXIT_OK : PD_EXIT_FAILURE;
+    return m->tree ? PD_EXIT_OK : PD_EXIT_TEMPFAIL;
 }
 
 static int load_network(struct pd_manager *m, struct pd_err *err)
@@ -249,7 +259,7 @@ static int load_network(struct pd_manager *m, struct pd_err *err)
     const struct pd_config *config = m->tree->config;
     int r = pd_net_load(config->network, &m->net, err);
     if (r < 0)
-        return PD_EXIT_CONFIG;
+        return is_passing(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
     if (!m->net->meta.skeleton) {
         pd_err_set(err, -EINVAL, "%s: this network finds no poses", config->network);
         return PD_EXIT_CONFIG;
@@ -422,33 +432,40 @@ static void finish(struct pd_manager *m)
     uv_loop_close(&m->loop);
 }
 
-/* The soft limit is low for the sake of programs that use select(). */
-static void raise_fd_limit(void)
+/* The soft limit is low for the sake of programs that use select(). Below FD_NEEDED libuv may abort, which says
+ * nothing. */
+static int raise_fd_limit(struct pd_err *err)
 {
-    struct rlimit limit;
+    struct rlimit limit = {0};
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FD_LIMIT) {
         limit.rlim_cur = PD_MIN(limit.rlim_max, (rlim_t)FD_LIMIT);
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < FD_NEEDED)
+        return pd_err_set(err, -EMFILE,
+                          "the limit of %llu open files (ulimit -n, LimitNOFILE=) is too low: at least %d are needed, "
+                          "and some for each camera and client", (unsigned long long)limit.rlim_cur, FD_NEEDED);
+    return 0;
 }
 
 int pd_manager_run(const struct pd_run_options *options)
 {
     struct pd_err err = {""};
     struct pd_manager *m = calloc(1, sizeof(*m));
-    if (!m)
-        return PD_EXIT_FAILURE;
+    if (!m) {
+        fprintf(stderr, "posed run: out of memory\n");
+        return PD_EXIT_TEMPFAIL;
+    }
     m->options = *options;
     m->listen.fd = -1;
     m->started_ns = pd_now_ns();
     m->started_wall_us = pd_wall_us();
     atomic_init(&m->next_id, 1);
     make_boot_id(m->boot);
-    raise_fd_limit();
     mallopt(M_ARENA_MAX, 4); /* a heap for each decode thread would keep their free memory apart */
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of its write, no more */
     signal(SIGHUP, SIG_IGN);  /* until the loop can answer it */
-    int code = load_config(m);
+    int code = raise_fd_limit(&err) < 0 ? PD_EXIT_FAILURE : load_config(m);
     if (code == PD_EXIT_OK && init_loop(m, &err) < 0)
         code = PD_EXIT_FAILURE;
     if (code != PD_EXIT_OK) {

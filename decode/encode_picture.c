@@ -7,6 +7,7 @@
 #include <libavcodec/avcodec.h>
 #include <libswscale/swscale.h>
 
+#include "core/half.h"
 #include "decode/av.h"
 #include "decode/encode.h"
 
@@ -82,6 +83,8 @@ static int save(const char *path, const AVPacket *packet, struct pd_err *err)
         e = good ? errno : e;
         good = false;
     }
+    if (!good)
+        pd_remove_half(path);
     return good ? 0 : pd_err_set(err, -e, "%s: cannot be written: %s", path, strerror(e));
 }
 

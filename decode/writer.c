@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+#include "core/half.h"
 #include "decode/av.h"
 #include "decode/encode.h"
 
@@ -20,6 +21,7 @@ struct pd_writer {
     int digits;             /* its least width, */
     size_t tail;            /* and where path goes on after it */
     uint64_t count;
+    bool failed;
 };
 
 static bool has_suffix(const char *path, const char *const *suffixes)
@@ -138,12 +140,15 @@ int pd_writer_write(struct pd_writer *w, const struct pd_frame *rgb, struct pd_e
         break;
     }
     w->count += r == 0;
+    w->failed |= r < 0;
     return r;
 }
 
 int pd_writer_close(struct pd_writer *w, struct pd_err *err)
 {
     int r = w->video ? pd_video_close(w->video, err) : 0;
+    if (w->video && (w->failed || r < 0))
+        pd_remove_half(w->path);
     free(w->path);
     free(w);
     return r;

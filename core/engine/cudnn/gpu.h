@@ -50,7 +50,8 @@ int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *er
 
 /* ---- choices: what was measured to be best, remembered across starts ---- */
 
-/* Shared by the GPUs of one kind, any thread. Never fails: without a folder, or with an unreadable file, nothing is remembered. */
+/* Shared by the GPUs of one kind, any thread. Never fails: without a folder, or with an unreadable file, nothing is
+ * remembered. */
 struct pd_gpu_choices *pd_gpu_choices_open(const char *cache_dir, const char *device, const char *version);
 void pd_gpu_choices_close(struct pd_gpu_choices *choices); /* saves what is new */
 /* Write what is new, by rename. A negative errno when that cannot be: a daemon works as well without, only the next
