@@ -2,7 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * One video decoder: packets in, whole frames out. Damaged frames and packets that do not decode are counted and
- * swallowed here, whatever bytes come. A GPU that fails where it was asked to decode is replaced by software. One thread.
+ * swallowed here, whatever bytes come. A GPU that fails where it was asked to decode is replaced by software. One
+ * thread.
  */
 #include "core/err.h"
 #include "decode/avframe.h"

@@ -217,9 +217,11 @@ static void close_reader(struct pd_source *s)
 static void check_clock(struct pd_source *s)
 {
     int64_t error = pd_reader_clock_error_us(s->reader);
+    double seconds = fabs((double)error * 1e-6);
     if (error && !s->clock_told)
-        pd_log_warn(s->config.name, "its clock is %.0f s %s; times are those of arrival until it is set right",
-                    fabs((double)error * 1e-6), error > 0 ? "fast" : "slow");
+        pd_log_warn(s->config.name, "its clock is %.1f %s %s this machine's; times are those of arrival meanwhile",
+                    seconds < 86400 ? seconds : seconds / 86400, seconds < 86400 ? "seconds" : "days",
+                    error > 0 ? "ahead of" : "behind");
     s->clock_told = error != 0;
 }
 

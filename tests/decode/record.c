@@ -37,7 +37,8 @@ static void on_frame(struct pd_frame *frame, void *user)
     r->width = frame->width;
     r->last_generation = frame->generation;
     r->last_ns = pd_now_ns();
-    r->first_ns = r->frames ? r->first_ns : r->last_ns;
+    if (!r->frames)
+        r->first_ns = r->last_ns;
     r->frames++;
     if (r->look)
         r->look(r, frame);
@@ -114,6 +115,14 @@ void record_wait_frames(struct record *r, int count)
     pthread_mutex_unlock(&r->lock);
     if (frames < count)
         fail_msg("%d of %d frames in %d s", frames, count, PATIENCE_S);
+}
+
+void record_wait_more(struct record *r, int count)
+{
+    pthread_mutex_lock(&r->lock);
+    int frames = r->frames;
+    pthread_mutex_unlock(&r->lock);
+    record_wait_frames(r, frames + count);
 }
 
 double record_destroy(struct pd_source *source)

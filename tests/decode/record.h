@@ -38,5 +38,7 @@ struct pd_source *record_start_looking(struct record *r, const struct pd_source_
 int record_wait_state(struct record *r, enum pd_source_state state, int count);
 /* Wait until @count frames in all. Fails the test after a minute. */
 void record_wait_frames(struct record *r, int count);
+/* Wait until @count more came. */
+void record_wait_more(struct record *r, int count);
 /* Ends the source; seconds that it took. */
 double record_destroy(struct pd_source *source);

@@ -174,7 +174,7 @@ static void check_failure(const struct failure *f, struct viewer *v)
         fail_msg("%s: tried again after %.2f s", f->path, v->r.retry_s[last]);
     if (back > slack)
         fail_msg("%s: up in %.2f s", f->path, back);
-    record_wait_frames(&v->r, v->r.frames + 3);
+    record_wait_more(&v->r, 3);
 }
 
 /* All at once, beside two good cameras. */

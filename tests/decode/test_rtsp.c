@@ -109,7 +109,7 @@ static void a_camera_that_dies_is_down_and_up_again_when_it_is_back(void **state
     print_message("# death noticed after %.2f s (\"%s\"), back %.2f s after the server\n", noticed, r.reasons[down],
                   seconds(from, r.state_ns[up]));
     assert_true(noticed < 1);
-    record_wait_frames(&r, r.frames + 10);
+    record_wait_more(&r, 10);
     record_destroy(source);
     assert_true(r.in_order);
     camera_kill(&s);
