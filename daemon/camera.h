@@ -83,6 +83,8 @@ struct pd_camera {
     char reason[256];
     double retry_s;
     int64_t since_us;
+    char told[256];      /* the reason of the last line that said it is down, "" since it was up */
+    int64_t told_ns;
     bool end_waits;      /* the file has ended; told once its last frames are settled */
     bool stopping;       /* the source is being destroyed, or waits for its frames to settle */
     bool source_gone;

@@ -10,6 +10,8 @@
 #include "daemon/config_diff.h"
 #include "daemon/notify.h"
 
+#define TELL_AGAIN_NS (60 * PD_NS_PER_S)
+
 /* ---- states ---- */
 
 static void publish_state(struct pd_manager *m, struct pd_camera *camera)
@@ -21,18 +23,31 @@ static void publish_state(struct pd_manager *m, struct pd_camera *camera)
     pd_hub_status(m->hub, camera->hub, pd_json_status(&status));
 }
 
-static void log_state(const struct pd_camera *camera, enum pd_source_state before)
+/* That it is down is told at once, and again when the reason becomes another one: the password may be changed while the
+ * power is off. At most once a minute, since there are two reasons for a network that comes and goes. */
+static bool down_is_news(const struct pd_camera *camera)
+{
+    if (!camera->told[0])
+        return true;
+    return strcmp(camera->told, camera->reason) != 0 && pd_now_ns() - camera->told_ns >= TELL_AGAIN_NS;
+}
+
+static void log_state(struct pd_camera *camera)
 {
     char context[PD_CAMERA_NAME_MAX + 8];
     snprintf(context, sizeof(context), "camera %s", camera->config->name);
-    if (camera->state == PD_SOURCE_UP)
+    if (camera->state == PD_SOURCE_UP) {
         pd_log_info(context, "up");
-    else if (camera->state == PD_SOURCE_ENDED)
+        camera->told[0] = 0;
+    } else if (camera->state == PD_SOURCE_ENDED) {
         pd_log_info(context, "ended%s%s", *camera->reason ? ": " : "", camera->reason);
-    else if (camera->state == PD_SOURCE_DOWN && before == PD_SOURCE_UP)
+    } else if (camera->state == PD_SOURCE_DOWN && down_is_news(camera)) {
         pd_log_warn(context, "down: %s", camera->reason);
-    else if (camera->state == PD_SOURCE_DOWN)
+        memcpy(camera->told, camera->reason, sizeof(camera->told));
+        camera->told_ns = pd_now_ns();
+    } else if (camera->state == PD_SOURCE_DOWN) {
         pd_log_debug(context, "still down: %s; next try in %.1f s", camera->reason, camera->retry_s);
+    }
 }
 
 static void on_state(struct pd_manager *m, const struct pd_event *event)
@@ -50,7 +65,7 @@ static void on_state(struct pd_manager *m, const struct pd_event *event)
         camera->end_waits = true; /* told behind its last line */
     else
         publish_state(m, camera);
-    log_state(camera, before);
+    log_state(camera);
 }
 
 static void on_pose(struct pd_manager *m, struct pd_event *event)

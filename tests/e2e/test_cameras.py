@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What subscribers of `posed run` are told of cameras that freeze, die, come back and refuse a password, while another
+camera beside them goes on. The cameras are gst-rtsp-server's.
+
+usage: test_cameras.py POSED"""
+import base64
+import os
+import re
+import signal
+import subprocess
+import time
+import unittest
+import urllib.parse
+
+from daemon import PATIENCE, ROOT, Case
+
+# Processes of a busy machine, and of a sanitizer, get their turn late.
+SLACK = 10 if os.environ.get("POSED_SANITIZED") else 3
+SERVER = ROOT / "tests" / "decode" / "rtsp_server.py"
+
+
+class Server:
+    def __init__(self, test, *login):
+        self.port, self.login = 0, login
+        self.start(test)
+        test.addCleanup(self.kill)
+
+    def start(self, test):
+        self.process = subprocess.Popen(["/usr/bin/python3", SERVER, str(self.port), *self.login],
+                                        stdout=subprocess.PIPE)
+        line = self.process.stdout.readline()
+        if not line:
+            self.kill()
+            test.skipTest("gst-rtsp-server is not installed (see scripts/packages)")
+        self.port = int(line)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def url(self, path="cam"):
+        return f"rtsp://127.0.0.1:{self.port}/{path}"
+
+
+class Watching:
+    """Reads a client's status lines of one camera, and keeps all its bytes."""
+
+    def __init__(self, client):
+        self.client, self.text = client, b""
+        line = client.raw_line
+        client.raw_line = lambda: self.keep(line())
+
+    def keep(self, line):
+        self.text += line or b""
+        return line
+
+    def wait(self, camera, state):
+        """The line and the seconds until it came."""
+        begin = time.monotonic()
+        while True:
+            line = self.client.read()
+            assert line is not None, "the daemon hung up"
+            if line["type"] == "status" and "numbers" not in line and (line["camera"], line["state"]) == (camera, state):
+                return line, time.monotonic() - begin
+            assert time.monotonic() - begin < PATIENCE, f"{camera} is not {state}: last {line}"
+
+
+class Cameras(Case):
+    def test_one_freezes_and_dies_and_the_other_goes_on(self):
+        witness, victim = Server(self), Server(self)
+        daemon = self.daemon({"good": {"url": witness.url()}, "bad": {"url": victim.url()},
+                              "udp": {"url": victim.url("jpeg"), "transport": "udp"}})
+        client = self.client(daemon)
+        watching = Watching(client)
+        client.subscribe()
+        for camera in daemon.cameras_dir.iterdir():
+            client.read_while(lambda: client.delivered.get(camera.stem, 0) < 3)
+
+        victim.process.send_signal(signal.SIGSTOP)
+        down, took = watching.wait("bad", "down")
+        self.assertRegex(down["reason"], r"timed out after 3\.\d s in read")
+        self.assertLess(took, 3.5 + SLACK)
+        if client.state["udp"] != "down":
+            watching.wait("udp", "down")
+        victim.process.send_signal(signal.SIGCONT)
+        back = [watching.wait("bad", "up")[1]]
+        if client.state["udp"] != "up":
+            watching.wait("udp", "up")
+
+        self.assertIsNone(victim.process.poll())
+        victim.kill()
+        down, died = watching.wait("bad", "down")
+        self.assertLess(died, 1 + SLACK)
+        self.assertGreater(down["retry_s"], 0.5)
+        victim.start(self)
+        back.append(watching.wait("bad", "up")[1])
+        print(f"# frozen told after {took:.2f} s, dead after {died:.2f} s, back after {back[0]:.2f} s and "
+              f"{back[1]:.2f} s", flush=True)
+        self.assertLess(max(back), 10 + SLACK)
+
+        numbers = client.status()[0]
+        self.assertEqual(numbers["good"]["state"], "up")
+        self.assertEqual(numbers["good"]["numbers"]["reconnects"], 0)
+        self.assertEqual(numbers["good"]["numbers"]["corrupt"], 0)
+        self.assertGreaterEqual(numbers["bad"]["numbers"]["reconnects"], 2)
+        self.assertEqual(daemon.stop()[0], 0)
+        log = daemon.log.read_text()
+        self.assertEqual(len(re.findall(r"camera bad.*down: ", log)), 2, log)
+
+    def test_passwords_open_cameras_and_are_never_told(self):
+        user, right, wrong = "ad min", "p@ss:w/rd%41?", "l3tm31n!"
+        for way in ("basic", "digest"):
+            with self.subTest(way):
+                server = Server(self, way, user, right)
+                for name, secret in (("right", right), ("wrong", wrong)):
+                    path = self.folder.name + "/" + name
+                    with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+                        file.write(secret + "\n")
+                cameras = {name: {"url": server.url(), "username": user, "password_file": f"{self.folder.name}/{name}"}
+                           for name in ("right", "wrong")}
+                cameras["none"] = {"url": server.url()}
+                daemon = self.daemon(cameras, config={"log_level": "debug"})
+                client = self.client(daemon)
+                watching = Watching(client)
+                client.subscribe()
+                reasons = {}
+                while len(reasons) < 2 or client.delivered.get("right", 0) < 3:
+                    line = client.read()
+                    if line["type"] == "status" and line["state"] == "down":
+                        reasons[line["camera"]] = line
+                self.assertIn("user name or password refused (401)", reasons["wrong"]["reason"])
+                self.assertIn("wants a user name and a password, and has none (401)", reasons["none"]["reason"])
+                for line in reasons.values():
+                    self.assertTrue(24 <= line["retry_s"] <= 36, line)
+                client.send({"request": "metrics"})
+                client.read_until("metrics")
+                self.assertEqual(daemon.stop()[0], 0)
+                told = daemon.log.read_bytes() + watching.text
+                self.assertIn(b"camera wrong", told)
+                for secret in (right, wrong):
+                    for form in (secret, urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret),
+                                 base64.b64encode(f"{user}:{secret}".encode()).decode()):
+                        self.assertNotIn(form.encode(), told)
+                server.kill()
+
+
+if __name__ == "__main__":
+    unittest.main(argv=["test_cameras.py"], verbosity=2)
