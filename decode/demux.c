@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 #include <libavutil/dict.h>
 #include <libavutil/pixdesc.h>
@@ -20,11 +21,31 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
 /* Of a network stream. Each costs libav memory before a packet has come, up to a MiB while the stream is looked at. */
 #define STREAMS_MAX 8
 
+/* Of one compressed picture of a network stream: ten times the average picture of 100 Mbit/s, which is 8K video. While
+ * the parser's buffer grows, it is there twice. */
+#define PICTURE_BYTES_MAX (6 << 20)
+
 /* A century: further from its start no stream is. */
 #define STREAM_US_MAX (INT64_C(100) * 365 * 86400 * 1000000)
 
+/* libav's own look at whether to go on: besides the caller's reasons, a camera may begin a picture and never end it,
+ * and libavformat's parser would keep all of it. */
+static int poll_interrupt(void *user)
+{
+    struct pd_demux *d = user;
+    for (unsigned i = 0; d->network && i < d->fmt->nb_streams; i++) {
+        const AVCodecParserContext *parser = av_stream_get_parser(d->fmt->streams[i]);
+        if (parser && parser->cur_offset - parser->next_frame_offset > PICTURE_BYTES_MAX && !d->interrupt.code)
+            d->interrupt.code = -EMSGSIZE;
+    }
+    return pd_interrupt_poll(&d->interrupt);
+}
+
 static int cancelled(const struct pd_demux *d, struct pd_err *err, const char *phase)
 {
+    if (d->interrupt.code == -EMSGSIZE)
+        return pd_err_set(err, -EMSGSIZE, "%s: a picture of over %d MiB that does not end", d->name,
+                          PICTURE_BYTES_MAX >> 20);
     if (d->interrupt.code == -ETIMEDOUT)
         return pd_err_set(err, -ETIMEDOUT, "%s: timed out after %.1f s in %s", d->name,
                           (double)(pd_now_ns() - d->since_ns) / (double)PD_NS_PER_S, phase);
@@ -56,7 +77,7 @@ static int open_file(struct pd_demux *d, const char *path, AVDictionary **opts, 
     if (!url)
         return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
     snprintf(url, cap, "file:%s", path); /* else a colon in the name would be taken for a protocol */
-    const AVIOInterruptCB interrupt = {pd_interrupt_poll, &d->interrupt};
+    const AVIOInterruptCB interrupt = {poll_interrupt, d};
     const AVInputFormat *format = NULL;
     r = avio_open2(&d->file, url, AVIO_FLAG_READ, &interrupt, NULL);
     if (r >= 0)
@@ -103,7 +124,7 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
             return pd_err_set(err, -ENOTSUP, "%s: this FFmpeg was built without v4l2", d->name);
         d->fmt->flags |= AVFMT_FLAG_NONBLOCK; /* its blocking read cannot be interrupted */
     }
-    if (input->kind == PD_INPUT_RTSP || input->kind == PD_INPUT_HTTP) {
+    if (d->network) {
         pd_av_init_network();
         d->fmt->max_streams = STREAMS_MAX;
         int r = pd_resolve(input, &d->interrupt, err);
@@ -172,6 +193,7 @@ int pd_demux_open(struct pd_demux *d, const struct pd_reader_params *params, con
         .interrupt = {params->interrupt, params->user, 0},
         .packet = av_packet_alloc(),
         .fmt = avformat_alloc_context(),
+        .network = input->kind == PD_INPUT_RTSP || input->kind == PD_INPUT_HTTP,
         .end_pts = AV_NOPTS_VALUE,
         .since_ns = pd_now_ns(),
     };
@@ -181,7 +203,7 @@ int pd_demux_open(struct pd_demux *d, const struct pd_reader_params *params, con
         r = pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
         goto out;
     }
-    d->fmt->interrupt_callback = (AVIOInterruptCB){pd_interrupt_poll, &d->interrupt};
+    d->fmt->interrupt_callback = (AVIOInterruptCB){poll_interrupt, d};
     r = input->kind == PD_INPUT_FILE ? open_file(d, input->address, &opts, err)
                                      : open_url(d, params, input, &opts, err);
     if (r == 0)

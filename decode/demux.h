@@ -17,6 +17,7 @@ struct pd_demux {
     struct AVStream *stream;
     struct AVPacket *packet;
     struct pd_interrupt interrupt;
+    bool network;     /* the bytes are a stranger's */
     const char *name; /* for messages; the input's */
     uint64_t packets; /* of the video stream since the start of the input */
     int64_t end_pts;  /* furthest end of a packet, in the stream's time base */

@@ -274,7 +274,7 @@ static int open_decoder(struct stream *s, const struct pd_reader_params *params,
     const struct pd_decoder_params decoder = {
         .par = s->demux.stream->codecpar,
         .live = params->live || s->base.info.live,
-        .network = s->input.kind == PD_INPUT_RTSP || s->input.kind == PD_INPUT_HTTP,
+        .network = s->demux.network,
         .threads = params->threads,
         .hwaccel = params->hwaccel,
         .cuda_device = params->cuda_device,

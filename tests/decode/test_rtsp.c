@@ -135,21 +135,27 @@ static void a_long_wait_for_the_first_keyframe_is_no_failure(void **state)
     camera_kill(&s);
 }
 
-static void digest_passwords_with_odd_characters_open_the_camera(void **state)
+static void basic_and_digest_passwords_with_odd_characters_open_the_camera(void **state)
 {
-    struct camera s;
-    NEED_SERVER(&s, "0", "digest", "ad min", "p@ss:w/rd%41?");
-    struct record r;
-    struct pd_source *source = record_start(&r, &(struct pd_source_config){.name = "till", .url = camera_url(&s, "cam"),
-                                                    .username = "ad min", .password = "p@ss:w/rd%41?"});
-    record_wait_frames(&r, 3);
-    record_destroy(source);
-    source = record_start(&r, &(struct pd_source_config){.name = "till", .url = camera_url(&s, "cam"),
-                                                         .username = "ad min", .password = "wrong"});
-    int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
-    assert_non_null(strstr(r.reasons[down], "user name or password refused"));
-    record_destroy(source);
-    camera_kill(&s);
+    static const char *const ways[] = {"basic", "digest"};
+    for (int i = 0; i < 4; i++) {
+        struct camera s;
+        NEED_SERVER(&s, "0", ways[i & 1], "ad min", "p@ss:w/rd%41?");
+        struct record r;
+        struct pd_source_config config = {
+            .name = "till", .url = camera_url(&s, "cam"), .username = "ad min", .password = "p@ss:w/rd%41?",
+            .transport = i & 2 ? PD_TRANSPORT_UDP : PD_TRANSPORT_TCP,
+        };
+        struct pd_source *source = record_start(&r, &config);
+        record_wait_frames(&r, 3);
+        record_destroy(source);
+        config.password = "wrong";
+        source = record_start(&r, &config);
+        int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
+        assert_non_null(strstr(r.reasons[down], "user name or password refused"));
+        record_destroy(source);
+        camera_kill(&s);
+    }
 }
 
 int main(void)
@@ -159,7 +165,7 @@ int main(void)
         cmocka_unit_test(a_frozen_camera_is_noticed_in_its_read_timeout),
         cmocka_unit_test(a_camera_that_dies_is_down_and_up_again_when_it_is_back),
         cmocka_unit_test(a_long_wait_for_the_first_keyframe_is_no_failure),
-        cmocka_unit_test(digest_passwords_with_odd_characters_open_the_camera),
+        cmocka_unit_test(basic_and_digest_passwords_with_odd_characters_open_the_camera),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
