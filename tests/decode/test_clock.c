@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The wall clock is set forward and back by years while cameras play, fail and wait: nothing but the published times may
- * follow it. The test puts itself between the program, libav included, and the clock.
+ * The wall clock is set forward and back by years while cameras play, fail and wait: nothing but the published times
+ * may follow it. The test puts itself between the program, libav included, and the clock.
  */
 #include "tests/core/test.h"
 
@@ -50,7 +50,7 @@ time_t time(time_t *ret)
     return ts.tv_sec;
 }
 
-static const int64_t steps_s[] = {10 * YEAR_S, -20 * YEAR_S, 3600, 0};
+static const int64_t steps_s[] = {10 * YEAR_S, -20 * YEAR_S, 0};
 
 static struct camera camera;
 
@@ -86,15 +86,15 @@ static void playing_goes_on_and_times_are_those_of_arrival(void **state)
     for (size_t i = 0; i < PD_ARRAY_SIZE(steps_s); i++) {
         int64_t from = pd_now_ns();
         atomic_store(&step_s, steps_s[i]);
-        record_wait_more(&r, 27);
+        record_wait_more(&r, 20);
         double took = (double)(pd_now_ns() - from) / (double)PD_NS_PER_S;
         pthread_mutex_lock(&r.lock);
         int64_t off_us = pd_wall_us() - r.captured_us;
         enum pd_time_source time_source = r.time_source;
         pthread_mutex_unlock(&r.lock);
-        print_message("# %+lld s: 27 frames in %.2f s, the last one is of %.1f s ago\n", (long long)steps_s[i], took,
+        print_message("# %+lld s: 20 frames in %.2f s, the last one is of %.1f s ago\n", (long long)steps_s[i], took,
                       (double)off_us * 1e-6);
-        assert_true(took < 1.1 + patience());
+        assert_true(took < 0.8 + patience());
         assert_true(llabs(off_us) < 5000000);
         assert_int_equal(time_source, steps_s[i] ? PD_TIME_ARRIVAL : PD_TIME_NTP);
     }
