@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Keypoint names, limb pairs and PAF channels as published with OpenPose's networks (its poseParameters: body part
- * pairs and map index of COCO, BODY_25 and MPI_15). PAF channels are counted from the first PAF channel.
+ * pairs and map index of COCO, BODY_25 and MPI_15), and with trt_pose. PAF channels are counted from the first PAF
+ * channel.
  */
 #include "core/skeleton.h"
 
@@ -66,13 +67,31 @@ static const struct pd_limb mpi15_limbs[] = {
 static const int8_t mpi15_coco17[17] = {-1, -1, -1, -1, -1, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10};
 static const uint8_t mpi15_mirror[] = {0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 14};
 
+/* ---- trt_pose: COCO's own order, then the neck; fields come as y, x (its human_pose.json and generate_paf) ---- */
+
+static const char *const trt18_keypoints[] = {
+    "nose",           "left_eye",   "right_eye",   "left_ear",   "right_ear",   "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip",
+    "right_hip",      "left_knee",  "right_knee",  "left_ankle", "right_ankle", "neck",
+};
+
+static const struct pd_limb trt18_limbs[] = {
+    {15, 13, 1, 0},  {13, 11, 3, 2},   {16, 14, 5, 4},   {14, 12, 7, 6}, {11, 12, 9, 8},  {5, 7, 11, 10},
+    {6, 8, 13, 12},  {7, 9, 15, 14},   {8, 10, 17, 16},  {1, 2, 19, 18}, {0, 1, 21, 20},  {0, 2, 23, 22},
+    {1, 3, 25, 24},  {2, 4, 27, 26},   {3, 5, 29, 28},   {4, 6, 31, 30}, {17, 0, 33, 32}, {17, 5, 35, 34},
+    {17, 6, 37, 36}, {17, 11, 39, 38}, {17, 12, 41, 40},
+};
+
+static const int8_t trt18_coco17[17] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+static const uint8_t trt18_mirror[] = {0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 17};
+
 #define SKELETON(id)                                                                                                   \
     {                                                                                                                  \
         .name = #id, .n_keypoints = PD_ARRAY_SIZE(id##_keypoints), .n_limbs = PD_ARRAY_SIZE(id##_limbs),               \
         .keypoints = id##_keypoints, .limbs = id##_limbs, .coco17 = id##_coco17, .mirror = id##_mirror,                \
     }
 
-static const struct pd_skeleton skeletons[] = {SKELETON(coco18), SKELETON(body25), SKELETON(mpi15)};
+static const struct pd_skeleton skeletons[] = {SKELETON(coco18), SKELETON(body25), SKELETON(mpi15), SKELETON(trt18)};
 
 _Static_assert(PD_ARRAY_SIZE(coco18_keypoints) == PD_ARRAY_SIZE(coco18_mirror), "one mirror a keypoint");
 _Static_assert(PD_ARRAY_SIZE(body25_keypoints) == PD_ARRAY_SIZE(body25_mirror), "one mirror a keypoint");

@@ -20,7 +20,7 @@ struct pd_limb {
 };
 
 struct pd_skeleton {
-    const char *name; /* "coco18", "body25", "mpi15" */
+    const char *name; /* "coco18", "body25", "mpi15", "trt18" */
     int n_keypoints;
     int n_limbs;
     const char *const *keypoints;   /* n_keypoints names, lower case, '_' between words: "right_shoulder" */

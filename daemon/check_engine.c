@@ -18,8 +18,8 @@ static void check_size(struct pd_check *check, const struct pd_config *config, c
         pd_check_tell(check, PD_CHECK_FAIL, "network", "width %d, height %d do not fit the network: %s", width, height,
                       err.text);
     else if (width != config->width || height != config->height)
-        pd_check_tell(check, PD_CHECK_NOTE, "network", "its input will be %dx%d: %dx%d is no multiple of its stride %d",
-                      width, height, config->width, config->height, net->meta.stride);
+        pd_check_tell(check, PD_CHECK_NOTE, "network", "its input will be %dx%d: %dx%d is no multiple of %d",
+                      width, height, config->width, config->height, pd_net_multiple(net));
     free(shapes);
 }
 

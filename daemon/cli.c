@@ -163,8 +163,8 @@ int pd_cli_load(const struct pd_cli *cli, bool any, struct pd_net **ret_net, str
 
 int pd_cli_round(const struct pd_net *net, int size)
 {
-    int stride = PD_MAX(net->meta.stride, 1);
-    return PD_MAX((size + stride - 1) / stride, 1) * stride;
+    int multiple = pd_net_multiple(net);
+    return PD_MAX((size + multiple - 1) / multiple, 1) * multiple;
 }
 
 int pd_cli_open(const struct pd_cli *cli, const struct pd_net *net, int width, int height, int batch, int in_flight,

@@ -69,7 +69,7 @@ int pd_cli_default_network(char *path, size_t size, struct pd_err *err);
 /* Load the network that the options choose. A network without a skeleton (a classifier) is refused unless @any. */
 int pd_cli_load(const struct pd_cli *cli, bool any, struct pd_net **ret_net, struct pd_err *err);
 
-/* @size rounded up to a multiple of the network's stride, at least one stride. */
+/* @size rounded up to a side that the network takes. */
 int pd_cli_round(const struct pd_net *net, int size);
 
 /* Open the chosen engine for inputs of @width x @height (multiples of the stride), @batch frames, @in_flight batches.

@@ -135,7 +135,7 @@ void pd_model_print(const struct pd_net *net, const struct pd_model_cost *cost, 
     printf("  licence     %s%s\n", *m->licence ? m->licence : "the file does not say",
            m->non_commercial ? " (non-commercial use only)" : "");
     print_normalise(&m->input);
-    printf("; sides are multiples of %d\n", m->stride);
+    printf("; sides are multiples of %d\n", pd_net_multiple(net));
     if (net->paf >= 0)
         printf("  output      %d confidence maps, %d part affinity fields, a sample every %d pixels from %g\n",
                net->tensors[net->heat].channels, net->tensors[net->paf].channels, m->stride, (double)m->offset);

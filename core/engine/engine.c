@@ -187,13 +187,13 @@ static int call_backend(struct pd_engine *e, int (*fn)(struct pd_engine *, void 
 
 static int check_size(const struct pd_net *net, int width, int height, struct pd_err *err)
 {
-    int stride = PD_MAX(net->meta.stride, 1);
+    int multiple = pd_net_multiple(net);
     if (width < 1 || height < 1 || width > PD_FRAME_SIDE_MAX || height > PD_FRAME_SIDE_MAX)
         return pd_err_set(err, -EINVAL, "a network input of %dx%d is out of range: give 1..%d for each side", width,
                           height, PD_FRAME_SIDE_MAX);
-    if (width % stride || height % stride)
+    if (width % multiple || height % multiple)
         return pd_err_set(err, -EINVAL, "a network input of %dx%d does not fit: both sides must be multiples of %d",
-                          width, height, stride);
+                          width, height, multiple);
     return 0;
 }
 

@@ -203,7 +203,8 @@ static int write_halves(struct pd_caffe *c, const struct pd_caffe_value *both)
     const struct pd_family *f = both->flat ? NULL : pd_family_of_both(both->channels);
     if (!f)
         return pd_err_set(c->err, -ENOTSUP,
-                          "%s: '%.80s' has %d channels; 57 (19 + 38), 78 (26 + 52) or 44 (16 + 28) are expected",
+                          "%s: '%.80s' has %d channels; 57 (19 + 38), 78 (26 + 52), 44 (16 + 28) or 60 (18 + 42) are "
+                          "expected",
                           c->file, both->blob, both->channels);
     int heat_at = c->pafs_first ? f->paf : 0, paf_at = c->pafs_first ? 0 : f->heat;
     pd_caffe_slice_node(c, both->name, "heatmap", heat_at, heat_at + f->heat);

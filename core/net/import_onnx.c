@@ -173,7 +173,7 @@ static int cut_output(struct edit *e)
     static const struct {
         const char *skeleton;
         int64_t heat, paf;
-    } families[] = {{"coco18", 19, 38}, {"body25", 26, 52}, {"mpi15", 16, 28}};
+    } families[] = {{"coco18", 19, 38}, {"body25", 26, 52}, {"mpi15", 16, 28}, {"trt18", 18, 42}};
     const struct pd_net_import *im = e->import;
     const char *names[2] = {fresh(e, im->pafs_first ? "paf" : "heatmap"), fresh(e, im->pafs_first ? "heatmap" : "paf")};
     int r = check_made(e, im->output);
@@ -188,8 +188,8 @@ static int cut_output(struct edit *e)
     }
     return r ? r
              : pd_err_set(e->err, -EINVAL,
-                          "%s: to cut '%.80s' in two, say --skeleton coco18 (19 + 38 channels), body25 (26 + 52) or "
-                          "mpi15 (16 + 28)",
+                          "%s: to cut '%.80s' in two, say --skeleton coco18 (19 + 38 channels), body25 (26 + 52), "
+                          "mpi15 (16 + 28) or trt18 (18 + 42)",
                           e->file, im->output);
 }
 

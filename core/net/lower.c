@@ -2,11 +2,14 @@
 #include "core/net/lower.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/net/load.h"
+
+#define MULTIPLE_MAX 256 /* an input side; what is coarser has one sample for any picture */
 
 static const struct op {
     const char *name;
@@ -264,6 +267,18 @@ static int lower_input(struct pd_lower *lw)
     return 0;
 }
 
+/* The coarsest sampling of what is left, down to which the input's sides must divide. */
+static void find_multiple(struct pd_lower *lw)
+{
+    for (int i = 0; i < lw->n_layers; i++) {
+        if (lw->layers[i].out < 0 || lw->info[lw->layers[i].out].pooled)
+            continue;
+        double scale = fmax(lw->info[lw->layers[i].out].scale_y, lw->info[lw->layers[i].out].scale_x);
+        if (scale > lw->meta.multiple && scale <= MULTIPLE_MAX && scale == floor(scale))
+            lw->meta.multiple = (int)scale;
+    }
+}
+
 static int run_passes(struct pd_lower *lw, struct pd_net **ret_net)
 {
     int r = pd_lower_outputs(lw);
@@ -271,6 +286,8 @@ static int run_passes(struct pd_lower *lw, struct pd_net **ret_net)
         r = pd_lower_meta(lw);
     if (!r)
         r = pd_lower_prune(lw);
+    if (!r)
+        find_multiple(lw);
     if (!r)
         r = pd_lower_swish(lw);
     if (!r)

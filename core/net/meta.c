@@ -108,11 +108,11 @@ static int read_skeleton(struct pd_lower *lw)
     if (!name && !family)
         return pd_err_set(lw->err, -ENOTSUP,
                           "%s: %d confidence maps and %d part affinity fields belong to no known skeleton; 19 + "
-                          "38, 26 + 52 or 16 + 28 are expected",
+                          "38, 26 + 52, 16 + 28 or 18 + 42 are expected",
                           lw->onnx->file, heat, paf);
     lw->meta.skeleton = pd_skeleton_by_name(name ? name : family->skeleton);
     if (!lw->meta.skeleton)
-        return name ? bad_value(lw, "skeleton", name, "coco18, body25, mpi15 or none") : -EINVAL;
+        return name ? bad_value(lw, "skeleton", name, "coco18, body25, mpi15, trt18 or none") : -EINVAL;
     if (heat < lw->meta.skeleton->n_keypoints)
         return pd_err_set(lw->err, -EINVAL, "%s: %d confidence maps for the %d keypoints of %s", lw->onnx->file, heat,
                           lw->meta.skeleton->n_keypoints, lw->meta.skeleton->name);

@@ -4,7 +4,7 @@
  * What ONNX has no place for, kept in metadata_props. Private to core/net.
  *
  *   posed.name            "openpose-coco"
- *   posed.skeleton        "coco18", "body25", "mpi15"; "none": a classifier
+ *   posed.skeleton        "coco18", "body25", "mpi15", "trt18"; "none": a classifier
  *   posed.paf_channels    one "x,y" for each limb of the skeleton, separated by spaces
  *   posed.input_order     "bgr" or "rgb"
  *   posed.input_mean      one number, or three separated by commas, in the network's order: (v - mean) * scale
@@ -16,8 +16,8 @@
  *   posed.source_sha256   of the file that an import read
  *
  * A file that says nothing is taken for a network that wants BGR as it is, 0..255, with its skeleton told by the
- * number of its channels (19 + 38 COCO-18, 26 + 52 BODY_25, 16 + 28 MPI-15) and its PAF channels in the order of that
- * skeleton.
+ * number of its channels (19 + 38 COCO-18, 26 + 52 BODY_25, 16 + 28 MPI-15, 18 + 42 trt_pose) and its PAF channels in
+ * the order of that skeleton.
  */
 #include "core/net/onnx.h"
 

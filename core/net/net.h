@@ -5,7 +5,8 @@
  * norm, scales, constants) and everything fusable fused (bias, residual add, activation into the convolution). Made
  * once by lowering an ONNX file; immutable afterwards, so any number of engines and threads may read it at once.
  *
- * Sizes: the input is n x 3 x h x w with h and w multiples of `stride`; all shapes follow from them (pd_net_shapes).
+ * Sizes: the input is n x 3 x h x w with h and w multiples of pd_net_multiple(); all shapes follow from them
+ * (pd_net_shapes).
  * Weights are fp32, host memory, owned by the net.
  */
 #include "core/err.h"
@@ -77,6 +78,7 @@ struct pd_net_meta {
     struct pd_limb limbs[PD_LIMBS_MAX]; /* the skeleton's limbs with this network's own PAF channels */
     struct pd_normalise input;   /* hoisted out of the graph where the graph began with it */
     int stride;                  /* input pixels per map sample, a power of two, 1..64 */
+    int multiple;                /* what the input's sides must be multiples of, see pd_net_multiple() */
     float offset;                /* input pixel of map sample 0; (stride - 1) / 2 unless the file says otherwise */
     char source_sha256[65];      /* of the file an import read, "" otherwise */
 };
@@ -95,6 +97,13 @@ struct pd_net {
 struct pd_shape {
     int c, h, w;
 };
+
+/* Sides of the input are multiples of this: of the stride, and of the coarsest sampling inside, since a network that
+ * goes down to 1/32 and up again has maps that fit the picture only then. */
+static inline int pd_net_multiple(const struct pd_net *net)
+{
+    return PD_MAX(PD_MAX(net->meta.multiple, net->meta.stride), 1);
+}
 
 /* Shapes of all tensors for one input size: fills @shapes[n_tensors]. -EINVAL with a line in @err where the size does
  * not go through (too small, not a multiple of the stride, different sizes meeting in an add or concat). */

@@ -12,7 +12,9 @@
 
 const struct pd_family *pd_family_of(int heat, int paf)
 {
-    static const struct pd_family families[] = {{"coco18", 19, 38}, {"body25", 26, 52}, {"mpi15", 16, 28}};
+    static const struct pd_family families[] = {
+        {"coco18", 19, 38}, {"body25", 26, 52}, {"mpi15", 16, 28}, {"trt18", 18, 42},
+    };
     for (size_t i = 0; i < PD_ARRAY_SIZE(families); i++)
         if ((heat < 0 || families[i].heat == heat) && (paf < 0 || families[i].paf == paf))
             return &families[i];
@@ -56,7 +58,7 @@ static bool name_holds(const char *name, const char *const *words)
 /* Networks that also give their earlier stages list the last stage last, so the last match counts. */
 static int pick_outputs(struct pd_lower *lw)
 {
-    static const char *const heat_words[] = {"heat", "conf", NULL}, *const paf_words[] = {"paf", NULL};
+    static const char *const heat_words[] = {"heat", "conf", "cmap", NULL}, *const paf_words[] = {"paf", NULL};
     int both = -1;
     for (int i = 0; i < lw->onnx->n_outputs; i++) {
         int value = lw->onnx->outputs[i];
@@ -117,8 +119,8 @@ int pd_lower_outputs(struct pd_lower *lw)
         return r;
     if (lw->heat < 0 || lw->paf < 0 || lw->heat == lw->paf || lw->heat == lw->input || lw->paf == lw->input)
         return pd_err_set(lw->err, -ENOTSUP,
-                          "%s: no pose network: confidence maps and part affinity fields (19 + 38, 26 + 52 or "
-                          "16 + 28 channels) are expected among its outputs",
+                          "%s: no pose network: confidence maps and part affinity fields (19 + 38, 26 + 52, "
+                          "16 + 28 or 18 + 42 channels) are expected among its outputs",
                           lw->onnx->file);
     return check_scale(lw);
 }

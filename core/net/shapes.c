@@ -132,10 +132,10 @@ static int layer_shape(const struct pd_net *net, const struct pd_layer *l, struc
 
 int pd_net_shapes(const struct pd_net *net, int h, int w, struct pd_shape *shapes, struct pd_err *err)
 {
-    int stride = net->meta.stride;
-    if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX || h % stride || w % stride)
+    int multiple = pd_net_multiple(net);
+    if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX || h % multiple || w % multiple)
         return pd_err_set(err, -EINVAL, "%s: input size %dx%d; multiples of %d up to %d are expected", net->meta.name,
-                          w, h, stride, SIDE_MAX);
+                          w, h, multiple, SIDE_MAX);
     shapes[net->input] = (struct pd_shape){net->tensors[net->input].channels, h, w};
     for (int i = 0; i < net->n_layers; i++) {
         int r = layer_shape(net, &net->layers[i], shapes, err);

@@ -11,7 +11,7 @@ static void every_table_is_found_by_its_name(void **state)
     int n = 0;
     for (const struct pd_skeleton *s; (s = pd_skeleton_at(n)); n++)
         assert_ptr_equal(pd_skeleton_by_name(s->name), s);
-    assert_int_equal(n, 3);
+    assert_int_equal(n, 4);
     assert_null(pd_skeleton_at(-1));
     assert_null(pd_skeleton_by_name("coco"));
     assert_null(pd_skeleton_by_name(""));
@@ -25,7 +25,8 @@ static void each_paf_channel_is_used_once(void **state)
         assert_true(s->n_limbs <= PD_LIMBS_MAX);
         for (int l = 0; l < s->n_limbs; l++) {
             const uint8_t channel[2] = {s->limbs[l].paf_x, s->limbs[l].paf_y};
-            assert_int_equal(channel[1], channel[0] + 1);
+            assert_int_equal(channel[0] / 2, channel[1] / 2); /* side by side, x or y first */
+            assert_int_not_equal(channel[0], channel[1]);
             for (int k = 0; k < 2; k++) {
                 assert_true(channel[k] < 2 * s->n_limbs);
                 assert_false(used[channel[k]]);
@@ -82,7 +83,8 @@ static void mirrored_limbs_are_limbs(void **state)
         for (int l = 0; l < s->n_limbs; l++) {
             bool found = false;
             for (int m = 0; m < s->n_limbs; m++)
-                found |= s->limbs[m].a == s->mirror[s->limbs[l].a] && s->limbs[m].b == s->mirror[s->limbs[l].b];
+                found |= (s->limbs[m].a == s->mirror[s->limbs[l].a] && s->limbs[m].b == s->mirror[s->limbs[l].b]) ||
+                         (s->limbs[m].b == s->mirror[s->limbs[l].a] && s->limbs[m].a == s->mirror[s->limbs[l].b]);
             assert_true(found);
         }
 }
@@ -114,7 +116,8 @@ static void published_pairs_have_published_channels(void **state)
     } known[] = {
         {"coco18", 0, {1, 2, 12, 13}}, {"coco18", 14, {14, 16, 34, 35}}, {"coco18", 18, {5, 17, 26, 27}},
         {"body25", 0, {1, 8, 0, 1}},   {"body25", 15, {15, 17, 36, 37}}, {"body25", 25, {11, 24, 50, 51}},
-        {"mpi15", 7, {1, 14, 14, 15}}, {"mpi15", 13, {12, 13, 26, 27}},
+        {"mpi15", 7, {1, 14, 14, 15}}, {"mpi15", 13, {12, 13, 26, 27}},  {"trt18", 0, {15, 13, 1, 0}},
+        {"trt18", 20, {17, 12, 41, 40}},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         assert_memory_equal(&pd_skeleton_by_name(known[i].skeleton)->limbs[known[i].limb], &known[i].want,

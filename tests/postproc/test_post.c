@@ -174,12 +174,18 @@ static void mpi15_agrees_with_the_plain_decoder(void **state)
     compare_scenes("mpi15", 3000, 30);
 }
 
+static void trt18_agrees_with_the_plain_decoder(void **state)
+{
+    compare_scenes("trt18", 4000, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(coco18_agrees_with_the_plain_decoder),
         cmocka_unit_test(body25_agrees_with_the_plain_decoder),
         cmocka_unit_test(mpi15_agrees_with_the_plain_decoder),
+        cmocka_unit_test(trt18_agrees_with_the_plain_decoder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
