@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Targets, views, networks and checkpoints of training, on the CPU (TAP). Needs PyTorch and onnx, else it is skipped."""
+import os
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, ROOT)
+import tap  # noqa: E402
+
+try:
+    import cv2
+    import numpy as np
+    import onnx  # noqa: F401
+    import torch
+except ImportError as missing:
+    tap.skip(f"{missing.name} is not installed: pip install torch onnx opencv-python-headless")
+
+from training import architecture, checkpoint, export, labels, onnx_file, skeleton, targets, views  # noqa: E402
+from training.average import Average  # noqa: E402
+from training.batches import Labelled  # noqa: E402
+from training.graph import Network  # noqa: E402
+from training.loss import network_loss  # noqa: E402
+from training.pictures import Pictures  # noqa: E402
+
+POSED = sys.argv[1] if len(sys.argv) > 1 else None
+BUNDLED = os.path.join(ROOT, "models", "posed-lite.onnx")
+CPU = torch.device("cpu")
+torch.set_num_threads(1)
+SEED = int(os.environ.get("POSED_TEST_SEED", torch.seed() % 2 ** 31))
+torch.manual_seed(SEED)
+print(f"# seed {SEED}")
+
+
+def small_network(norm=True):
+    return Network(architecture.posed_lite(width=16, features=8, residuals=1, refinements=1), norm)
+
+
+def one_person(n=1):
+    """n people with every keypoint somewhere in 96 x 64."""
+    points = torch.rand(1, n, skeleton.N_KEYPOINTS, 3) * torch.tensor([96., 64., 0.])
+    points[..., 2] = 2
+    return points
+
+
+def targets_are_what_the_formulae_say():
+    points = one_person(2)
+    points[0, 1, 4, 2] = 0  # an absent keypoint
+    fields, maps, _ = targets.make_targets(points, torch.zeros(1, 2, 4), torch.zeros(1, 2, dtype=torch.bool), 8, 12)
+    p = points[0].numpy()
+    for _ in range(60):
+        j, y, x = np.random.randint(18), np.random.randint(8), np.random.randint(12)
+        at = np.array([x, y]) * 8 + 3.5
+        want = max(np.exp(-((at - q[j, :2]) ** 2).sum() / (2 * 7.0 ** 2)) * (q[j, 2] > 0) for q in p)
+        assert abs(float(maps[0, j, y, x]) - (want if want >= .01 else 0)) < 1e-4
+        a, b, channel = skeleton.LIMBS[np.random.randint(skeleton.N_LIMBS)]
+        found = []
+        for q in p:
+            way = q[b, :2] - q[a, :2]
+            unit = way / np.linalg.norm(way)
+            off = at - q[a, :2]
+            if q[a, 2] and q[b, 2] and abs(off[0] * unit[1] - off[1] * unit[0]) <= 8 and \
+                    -8 <= off @ unit <= np.linalg.norm(way) + 8:
+                found.append(unit)
+        mean = np.mean(found, axis=0) if found else np.zeros(2)
+        assert np.allclose(fields[0, channel:channel + 2, y, x].numpy(), mean, atol=1e-4)
+    assert torch.allclose(maps[0, -1], 1 - maps[0, :-1].amax(0))
+
+
+def ignored_regions_weigh_nothing_but_where_somebody_is():
+    points, boxes = one_person(2), torch.tensor([[[0., 0., 1., 1.], [40., 0., 55., 63.]]])
+    points[0, 0, :, :2] = torch.tensor([51.5, 27.5])
+    fields, maps, weight = targets.make_targets(points, boxes, torch.tensor([[False, True]]), 8, 12)
+    assert weight[0, 0, :, :5].min() == 1
+    assert weight[0, 0, 7, 11] == 0
+    assert weight[0, 0, 3, 6] > .99  # the other one's joints lie here
+    assert fields[0, :, 7, 11].abs().max() == 0
+
+
+def labels_move_with_the_picture():
+    picture = np.zeros((120, 160, 3), np.uint8)
+    points = np.zeros((1, 18, 3), np.float32)
+    points[0, 2] = [70, 50, 2]  # right shoulder
+    cv2.circle(picture, (70, 50), 4, (255, 255, 255), -1)
+    people = labels.People(points, np.array([[60, 40, 30, 60]], np.float32), np.zeros(1, bool))
+    data = labels.Dataset([cv2.imencode(".png", picture)[1].tobytes()], [people])
+    pictures, look, sides = Pictures(data, 160, CPU), views.Look((.8, 1.4), .3, 1.0), set()
+    for _ in range(12):
+        view, index, place = views.take(pictures, 1, look, (96, 128))
+        moved, _, _ = views.move_people(pictures.points[index], pictures.boxes[index], pictures.ignore[index], place,
+                                        (96, 128))
+        side = 5 if place.mirrored[0] else 2
+        x, y, there = moved[0, 0, side].tolist()
+        if not there or not (8 < x < 120 and 8 < y < 88):
+            continue
+        sides.add(side)
+        bright = (view[0].mean(0) > 128).nonzero().float().mean(0)
+        assert abs(bright[1] - x) < 1 and abs(bright[0] - y) < 1, (bright, x, y)
+    assert sides, "no view showed the dot"
+
+
+def exported_files_answer_as_the_network():
+    network = small_network()
+    for norm in network.norms.values():
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(.5, 2)
+        norm.weight.data.uniform_(.5, 2)
+        norm.bias.data.normal_()
+    network.eval()
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
+        export.export(network, file.name, "small", "Our own")
+        assert export.largest_difference(network, file.name) < export.SAME
+        if POSED:
+            text = subprocess.run([POSED, "model", "info", file.name], check=True, stdout=subprocess.PIPE, text=True).stdout
+            assert "coco18" in text and "Our own" in text and text.startswith("small"), text
+        net = cv2.dnn.readNetFromONNX(file.name)
+        picture = torch.rand(1, 3, 64, 96) * 255
+        net.setInput(picture.numpy())
+        with torch.no_grad():
+            ours = network(picture)[-1]
+        for name, answer in zip(("paf", "heatmap"), ours):
+            assert np.abs(net.forward(name) - answer.numpy()).max() < 1e-3
+
+
+def calibrated_norms_keep_what_a_file_means():
+    plain, normed = Network(onnx_file.read_onnx(BUNDLED)).eval(), Network(onnx_file.read_onnx(BUNDLED), norm=True)
+    picture = torch.rand(2, 3, 64, 96) * 255
+    normed.calibrate(picture)
+    with torch.no_grad():
+        want, evaluated, train = plain(picture), normed.eval()(picture), normed.train()(picture)
+    for got in (train, evaluated):
+        assert all((a - b).abs().max() < 1e-4 for a, b in zip(want[-1], got[-1]))
+
+
+def bundled_network_has_the_shape_we_build():
+    def shape(graph):
+        return [(o.kind, o.attributes.get("channels"), o.attributes.get("dilation")) for o in graph.ops]
+    assert shape(onnx_file.read_onnx(BUNDLED)) == shape(architecture.posed_lite())
+
+
+def unknown_layers_are_named():
+    node = onnx.helper.make_node("Softmax", ["image"], ["out"], "last_layer")
+    try:
+        onnx_file.operation(node, {}, None)
+    except ValueError as error:
+        assert "last_layer" in str(error) and "Softmax" in str(error)
+    else:
+        raise AssertionError("a softmax was taken")
+
+
+def learning_a_picture_lowers_the_loss():
+    picture = (np.random.rand(96, 128, 3) * 255).astype(np.uint8)
+    points = np.concatenate([np.random.rand(1, 18, 2) * [128, 96], np.full((1, 18, 1), 2)], 2).astype(np.float32)
+    people = labels.People(points, np.array([[0, 0, 128, 96]], np.float32), np.zeros(1, bool))
+    data = labels.Dataset([cv2.imencode(".png", picture)[1].tobytes()], [people])
+    batch = Labelled(Pictures(data, 128, CPU), views.CAMERA).batch(2, (64, 96))
+    network, losses = small_network().train(), []
+    optimiser = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(40):
+        total, _ = network_loss(network(batch[0]), batch[1])
+        total.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(float(total.detach()))
+    assert losses[-1] < .6 * losses[0], losses
+
+
+def checkpoints_go_on_where_they_were():
+    network = small_network()
+    average, optimiser = Average(network), torch.optim.AdamW(network.parameters())
+    network(torch.rand(2, 3, 64, 64))[-1][0].mean().backward()
+    optimiser.step()
+    average.update(1)
+    other = small_network()
+    average2, optimiser2 = Average(other), torch.optim.AdamW(other.parameters())
+    with tempfile.TemporaryDirectory() as folder:
+        at = checkpoint.Progress(7, 3.5, .25)
+        checkpoint.save(folder, network, average, optimiser, at, {"init": "", "architecture": "posed-lite"})
+        assert checkpoint.load(folder, other, average2, optimiser2, CPU) == at
+    for a, b in ((network, other), (average.network, average2.network)):
+        assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values()))
+    assert len(optimiser2.state) == len(optimiser.state) > 0
+
+
+tap.run([targets_are_what_the_formulae_say, ignored_regions_weigh_nothing_but_where_somebody_is, labels_move_with_the_picture,
+         exported_files_answer_as_the_network, calibrated_norms_keep_what_a_file_means,
+         bundled_network_has_the_shape_we_build, unknown_layers_are_named, learning_a_picture_lowers_the_loss,
+         checkpoints_go_on_where_they_were])
