@@ -50,9 +50,10 @@ class Pictures:
             decoded = list(pool.map(lambda data: decode(data, longest), dataset.pictures))
         sizes = np.array([p.shape[:2] for p, _ in decoded], np.int64)
         canvas = sizes.max(axis=0)
-        self.pixels = torch.zeros(len(decoded), 3, *canvas.tolist(), dtype=torch.uint8, device=device)
+        pixels = torch.zeros(len(decoded), 3, *canvas.tolist(), dtype=torch.uint8)
         for i, (picture, _) in enumerate(decoded):
-            self.pixels[i, :, :sizes[i, 0], :sizes[i, 1]] = torch.from_numpy(picture).to(device).permute(2, 0, 1)
+            pixels[i, :, :sizes[i, 0], :sizes[i, 1]] = torch.from_numpy(picture).permute(2, 0, 1)
+        self.pixels = pixels.to(device)  # all at once: every copy waits for the steps that are under way
         self.sizes = torch.from_numpy(sizes).to(device, torch.float32)
         scales = [s for _, s in decoded]
         self.points: Optional[torch.Tensor] = None
