@@ -5,7 +5,7 @@
     python3 -m training.render --frames 2000 --seed 1000 --out rendered
 
 Writes rendered/SEED-FIRST.bin (records of [uint32 little-endian length][JPEG]) and rendered/SEED-FIRST.jsonl
-(tools/scene's truth, a line a picture). A chunk that is there is not made again: an interrupted run goes on where it was.
+(tools/scene's truth, a line a picture). A chunk that is there is not made again: a run that was cut off goes on.
 """
 import argparse
 import os
@@ -41,8 +41,9 @@ def render_chunk(scene: str, seed: int, first: int, end: int, args: argparse.Nam
         return 0
     with tempfile.TemporaryDirectory(dir=args.out) as folder:
         truth, records = os.path.join(folder, "truth"), os.path.join(folder, "records")
-        command = [scene, "--variety", "--seed", str(seed), "--frames", f"{first}:{end}", "--width", str(width),
-                   "--height", str(height), "--threads", "1", "--truth", truth]
+        what = ["--camera", str(args.camera), "--fps", "1"] if args.camera else ["--variety"]
+        command = [scene, *what, "--seed", str(seed), "--frames", f"{first}:{end}", "--width", str(width), "--height",
+                   str(height), "--threads", "1", "--truth", truth]
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert process.stdout
         with open(records, "wb") as file:
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000, help="pictures (1000)")
     parser.add_argument("--seed", type=int, default=1000, help="which pictures (1000); below 100: for evaluation")
     parser.add_argument("--first", type=int, default=0, help="the first frame (0)")
+    parser.add_argument("--camera", type=int, default=0, help="a camera of the demo instead, a picture a second")
     parser.add_argument("--size", type=parse_size, default=(640, 360), help="of the pictures (640x360)")
     parser.add_argument("--quality", type=int, default=88, help="of the JPEGs (88)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="pictures at a time (processors)")
