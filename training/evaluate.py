@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a network is worth: people found in rendered pictures that it never saw, and keypoint AP on labelled photographs.
+"""What a network is worth: people found in rendered pictures that it never saw, AP on labelled photographs.
 
     python3 -m training.evaluate network.onnx models/posed-lite.onnx --coco coco69/annotations.json coco69/images
 
@@ -43,8 +43,9 @@ def variety_clip(args: argparse.Namespace) -> Clip:
         scene = os.path.join(args.build, "tools", "scene", "scene")
         film = subprocess.Popen([scene, "--variety", "--seed", str(VARIETY_SEED), "--frames", f"0:{args.frames}",
                                  "--truth", truth], stdout=subprocess.PIPE)
-        run(["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "640x360", "-r", "10", "-i", "-",
-             "-c:v", "libx264", "-crf", "20", "-g", "1", "-pix_fmt", "yuv420p", name + ".part.mp4"], stdin=film.stdout)
+        run(["ffmpeg", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "640x360", "-r", "10",
+             "-i", "-", "-c:v", "libx264", "-crf", "20", "-g", "1", "-pix_fmt", "yuv420p", name + ".part.mp4"],
+            stdin=film.stdout)
         if film.wait():
             sys.exit(f"evaluate: {scene} failed")
         os.replace(name + ".part.mp4", video)
@@ -56,8 +57,8 @@ def evaluate_clips(network: str, clips: List[Clip], height: int, args: argparse.
         pairs: List[str] = []
         for i, (video, truth) in enumerate(clips):
             found = os.path.join(folder, f"{i}.jsonl")
-            run([os.path.join(args.build, "daemon", "posed"), "detect", "-q", "--network", network, "--height", str(height),
-                 "--output", found, video])
+            run([os.path.join(args.build, "daemon", "posed"), "detect", "-q", "--network", network,
+                 "--height", str(height), "--output", found, video])
             pairs += [truth, found]
         report = json.loads(run([os.path.join(ROOT, "tools", "evaluate-scene"), *pairs]))
     return {k: report[k] for k in ("figures", "recall", "oks_of_found", "false_people_per_frame", "frames")}
@@ -78,7 +79,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=120, help="of the variety set (120)")
     parser.add_argument("--coco", nargs=2, metavar=("FILE", "DIR"), help="COCO annotations and their pictures")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="build folder (build)")
-    parser.add_argument("--cache", default=os.path.join(ROOT, "out", "evaluate"), help="for the variety set (out/evaluate)")
+    parser.add_argument("--cache", default=os.path.join(ROOT, "out", "evaluate"),
+                        help="where the variety set is kept (out/evaluate)")
     args = parser.parse_args()
     for network in args.networks:
         for name in args.sets:

@@ -73,8 +73,8 @@ def coco_files_are_read_with_their_pictures():
 def bulk_rendering_goes_on_where_it_was():
     with tempfile.TemporaryDirectory() as folder:
         def render(frames):
-            command = [sys.executable, "-m", "training.render", "--scene", SCENE, "--out", folder, "--frames", str(frames),
-                       "--size", "64x48", "--jobs", "2"]
+            command = [sys.executable, "-m", "training.render", "--scene", SCENE, "--out", folder,
+                       "--frames", str(frames), "--size", "64x48", "--jobs", "2"]
             subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
 
         render(16)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Targets, views, networks and checkpoints of training, on the CPU (TAP). Needs PyTorch and onnx, else it is skipped."""
+"""Targets, views, networks and checkpoints of training, on the CPU (TAP). Skipped without PyTorch and onnx."""
 import os
 import subprocess
 import sys
@@ -113,7 +113,8 @@ def exported_files_answer_as_the_network():
         export.export(network, file.name, "small", "Our own")
         assert export.largest_difference(network, file.name) < export.SAME
         if POSED:
-            text = subprocess.run([POSED, "model", "info", file.name], check=True, stdout=subprocess.PIPE, text=True).stdout
+            command = [POSED, "model", "info", file.name]
+            text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             assert "coco18" in text and "Our own" in text and text.startswith("small"), text
         net = cv2.dnn.readNetFromONNX(file.name)
         picture = torch.rand(1, 3, 64, 96) * 255
@@ -184,7 +185,7 @@ def checkpoints_go_on_where_they_were():
     assert len(optimiser2.state) == len(optimiser.state) > 0
 
 
-tap.run([targets_are_what_the_formulae_say, ignored_regions_weigh_nothing_but_where_somebody_is, labels_move_with_the_picture,
-         exported_files_answer_as_the_network, calibrated_norms_keep_what_a_file_means,
+tap.run([targets_are_what_the_formulae_say, ignored_regions_weigh_nothing_but_where_somebody_is,
+         labels_move_with_the_picture, exported_files_answer_as_the_network, calibrated_norms_keep_what_a_file_means,
          bundled_network_has_the_shape_we_build, unknown_layers_are_named, learning_a_picture_lowers_the_loss,
          checkpoints_go_on_where_they_were])
