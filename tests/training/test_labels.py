@@ -19,7 +19,7 @@ except ImportError as missing:
 
 from training import labels, plot, skeleton  # noqa: E402
 
-SCENE = sys.argv[1]
+SCENE = os.path.abspath(sys.argv[1])
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 

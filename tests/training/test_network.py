@@ -25,7 +25,7 @@ from training.graph import Network  # noqa: E402
 from training.loss import network_loss  # noqa: E402
 from training.pictures import Pictures  # noqa: E402
 
-POSED = sys.argv[1] if len(sys.argv) > 1 else None
+POSED = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else None
 BUNDLED = os.path.join(ROOT, "models", "posed-lite.onnx")
 CPU = torch.device("cpu")
 torch.set_num_threads(1)
