@@ -53,43 +53,79 @@ int pd_log_add_secret(const char *secret)
         r = -ENOSPC;
         goto out;
     }
-    secrets[n_secrets] = strdup(secret);
-    if (!secrets[n_secrets])
+    char *copy = strdup(secret);
+    if (!copy) {
         r = -ENOMEM;
-    else
-        n_secrets++;
+        goto out;
+    }
+    /* Longest first: what is left of one of which another is a part would tell the rest. */
+    int at = n_secrets++;
+    for (; at > 0 && strlen(secrets[at - 1]) < strlen(copy); at--)
+        secrets[at] = secrets[at - 1];
+    secrets[at] = copy;
 out:
     pthread_mutex_unlock(&secrets_lock);
     return r;
 }
 
-/* Replace every occurrence of @secret by "***", cutting the tail when the text would outgrow @cap. */
-static void redact_one(char *text, size_t cap, const char *secret)
+void pd_log_forget_secrets(void)
+{
+    pthread_mutex_lock(&secrets_lock);
+    while (n_secrets > 0) {
+        char *secret = secrets[--n_secrets];
+        explicit_bzero(secret, strlen(secret));
+        free(secret);
+    }
+    pthread_mutex_unlock(&secrets_lock);
+}
+
+static void redact_one(char *text, const char *secret)
 {
     static const char stars[] = "***";
-    size_t slen = strlen(secret);
-    char *at = text;
-    while ((at = strstr(at, secret))) {
-        size_t tail = strlen(at + slen);
-        size_t used = (size_t)(at - text) + sizeof(stars) - 1;
-        if (used + 1 > cap) {
-            *at = 0;
-            return;
-        }
-        if (used + tail + 1 > cap)
-            tail = cap - used - 1;
-        memmove(at + sizeof(stars) - 1, at + slen, tail);
-        at[sizeof(stars) - 1 + tail] = 0;
-        memcpy(at, stars, sizeof(stars) - 1);
-        at += sizeof(stars) - 1;
+    size_t len = strlen(secret), n_stars = sizeof(stars) - 1;
+    for (char *at = text; (at = strstr(at, secret)); at += n_stars) {
+        memcpy(at, stars, n_stars);
+        memmove(at + n_stars, at + len, strlen(at + len) + 1);
     }
 }
 
-void pd_log_redact(char *text, size_t cap)
+/* The longest beginning of @secret with which @text ends. */
+static size_t piece_at_end(const char *text, const char *secret)
+{
+    size_t n_text = strlen(text), n = PD_MIN(strlen(secret), n_text);
+    while (n > 0 && memcmp(text + n_text - n, secret, n))
+        n--;
+    return n;
+}
+
+/* With secrets_lock held. */
+static void redact_all(char *text)
+{
+    for (int i = 0; i < n_secrets; i++)
+        redact_one(text, secrets[i]);
+}
+
+void pd_log_redact(char *text)
 {
     pthread_mutex_lock(&secrets_lock);
-    for (int i = 0; i < n_secrets; i++)
-        redact_one(text, cap, secrets[i]);
+    redact_all(text);
+    pthread_mutex_unlock(&secrets_lock);
+}
+
+void pd_log_clean(char *text, bool cut)
+{
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = ' ';
+    pthread_mutex_lock(&secrets_lock);
+    redact_all(text);
+    /* What is then the end may be a piece of another. */
+    for (size_t piece = cut; piece > 0;) {
+        piece = 0;
+        for (int i = 0; i < n_secrets; i++)
+            piece = PD_MAX(piece, piece_at_end(text, secrets[i]));
+        text[strlen(text) - piece] = 0;
+    }
     pthread_mutex_unlock(&secrets_lock);
 }
 
@@ -107,12 +143,11 @@ void pd_log(enum pd_log_level level, const char *context, const char *fmt, ...)
     char message[1024];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(message, sizeof(message), fmt, ap);
+    int whole = vsnprintf(message, sizeof(message), fmt, ap);
     va_end(ap);
-    for (char *c = message; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = ' ';
-    pd_log_redact(message, sizeof(message));
+    if (whole < 0)
+        return;
+    pd_log_clean(message, (size_t)whole >= sizeof(message));
 
     char line[1400];
     char head[16];

@@ -20,8 +20,13 @@ int pd_log_level_parse(const char *name, enum pd_log_level *ret_level);
  * refused with -EINVAL: redacting them would destroy the log. */
 #define PD_LOG_SECRETS_MAX 1024
 int pd_log_add_secret(const char *secret);
-/* Replace every known secret in @text in place ("***" may shorten or lengthen; @cap bytes incl. the 0). */
-void pd_log_redact(char *text, size_t cap);
+/* Replace every known secret in @text in place; the text never grows, for no secret is shorter than "***". */
+void pd_log_redact(char *text);
+/* The same, and more: control characters become blanks, and with @cut (the text's end is missing) pieces of a secret
+ * at its end go. What every line goes through. */
+void pd_log_clean(char *text, bool cut);
+/* Forget all secrets. */
+void pd_log_forget_secrets(void);
 
 /* @context names whom the line is about ("camera till-1", "engine onednn", ...) or is NULL. */
 void pd_log(enum pd_log_level level, const char *context, const char *fmt, ...) PD_PRINTF(3, 4);

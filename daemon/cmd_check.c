@@ -23,9 +23,9 @@ void pd_check_tell(struct pd_check *check, enum pd_check_level level, const char
     char text[1200];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    pd_log_redact(text, sizeof(text));
+    pd_log_clean(text, n < 0 || (size_t)n >= sizeof(text));
     check->n[level]++;
     if (check->findings)
         json_array_append_new(check->findings, json_pack("{s:s, s:s, s:s}", "level", level_names[level], "part", part,

@@ -14,5 +14,5 @@ struct pd_listen_address {
 
 /* "127.0.0.1:9464" or "[::1]:9464"; names are not looked up; port 0 is any free one. False when @text is neither. */
 bool pd_config_listen_address(const char *text, struct pd_listen_address *ret_address);
-/* Why posed.json may not have @text (may be NULL: no endpoint) as metrics_listen: "found ..., expected ...", or NULL. */
+/* Why posed.json may not have @text (NULL: no endpoint) as metrics_listen: "found ..., expected ...", or NULL. */
 const char *pd_config_listen_fault(const char *text, bool metrics_remote);

@@ -27,8 +27,8 @@ static const struct pd_option options[] = {
      .text = "Clients connected at a time; further ones are turned away with a line that says so."},
     {"metrics_listen", PD_OPT_STRING, DAEMON(metrics_listen), .on_change = PD_CHANGE_RESTART,
      .text = "Address and port, such as \"127.0.0.1:9464\", at which Prometheus finds GET /metrics; port 0 is any free "
-             "one, which the log tells. Not set: none; posectl metrics has the same text. There is no password: whoever "
-             "can reach it can read it."},
+             "one, which the log tells. Not set: none; posectl metrics has the same text. There is no password: "
+             "whoever can reach it can read it."},
     {"metrics_remote", PD_OPT_BOOL, DAEMON(metrics_remote), .def = "false", .on_change = PD_CHANGE_RESTART,
      .text = "true: metrics_listen may be an address that other machines can reach."},
     {"engine", PD_OPT_CHOICE, DAEMON(engine), .choices = engines, .def = "\"auto\"", .on_change = PD_CHANGE_RESTART,

@@ -35,7 +35,8 @@ static struct pd_line *line_of(json_t *object)
 /* Three decimals are enough for any number a person reads here; what is not finite is null. */
 static json_t *rounded(double v)
 {
-    return isfinite(v) ? json_real(round(v * 1000) / 1000) : json_null();
+    double thousandths = round(v * 1000);
+    return isfinite(thousandths) ? json_real(thousandths / 1000) : json_null();
 }
 
 static json_t *known(double v)
@@ -76,9 +77,9 @@ struct pd_line *pd_json_hello(const struct pd_hello *hello)
     json_t *limbs = json_array();
     for (int i = 0; limbs && i < skeleton->n_limbs; i++)
         json_array_append_new(limbs, json_pack("[i,i]", skeleton->limbs[i].a, skeleton->limbs[i].b));
-    return line_of(json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:{s:s, s:o, s:o}, s:i, s:o}",
+    return line_of(json_pack("{s:s, s:s, s:s, s:i, s:s, s:s, s:o, s:{s:s, s:o, s:o}, s:i, s:o}",
                              "type", "hello", "server", "posed", "version", PD_VERSION, "protocol", PD_PROTOCOL,
-                             "boot", hello->boot, "engine", hello->engine, "network", hello->network,
+                             "boot", hello->boot, "engine", hello->engine, "network", text_of(hello->network),
                              "skeleton", "name", skeleton->name,
                              "keypoints", names_of(skeleton->n_keypoints, skeleton->keypoints), "limbs", limbs,
                              "max_line", PD_REQUEST_LINE_MAX, "cameras", names_of(hello->n_cameras, hello->cameras)));
@@ -86,12 +87,12 @@ struct pd_line *pd_json_hello(const struct pd_hello *hello)
 
 static json_t *numbers_of(const struct pd_camera_numbers *n)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:i, s:o, s:o, s:o, s:s, s:b}",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:b}",
                      "decoded", count(n->decoded), "published", count(n->published), "dropped", count(n->dropped),
                      "failed", count(n->failed), "corrupt", count(n->corrupt), "skipped", count(n->skipped),
                      "reconnects", (json_int_t)n->reconnects, "width", n->width, "height", n->height,
                      "fps", rounded(n->fps), "age_s", known(n->age_s), "latency_ms", known(n->latency_ms),
-                     "codec", n->codec, "hardware", n->hardware);
+                     "codec", text_of(n->codec), "hardware", n->hardware);
 }
 
 struct pd_line *pd_json_status(const struct pd_camera_status *status)
@@ -138,11 +139,11 @@ static json_t *devices_of(const struct pd_daemon_status *s)
 struct pd_line *pd_json_daemon(const struct pd_daemon_status *s)
 {
     return line_of(json_pack(
-        "{s:s, s:s, s:o, s:{s:s, s:s, s:s, s:i}, s:{s:s, s:i, s:i}, s:{s:i, s:i}, s:i, s:{s:o, s:o, s:o, s:o},"
+        "{s:s, s:s, s:o, s:{s:s, s:o, s:s, s:i}, s:{s:o, s:i, s:i}, s:{s:i, s:i}, s:i, s:{s:o, s:o, s:o, s:o},"
         " s:{s:o, s:o}, s:{s:o, s:o}, s:o, s:o}",
         "type", "daemon", "version", PD_VERSION, "uptime_s", rounded(s->uptime_s),
-        "engine", "name", s->engine, "device", s->device, "precision", s->precision, "max_batch", s->max_batch,
-        "network", "name", s->network, "width", s->width, "height", s->height,
+        "engine", "name", s->engine, "device", text_of(s->device), "precision", s->precision, "max_batch", s->max_batch,
+        "network", "name", text_of(s->network), "width", s->width, "height", s->height,
         "cameras", "all", s->cameras, "up", s->cameras_up, "clients", s->clients,
         "frames", "decoded", count(s->decoded), "published", count(s->published), "dropped", count(s->dropped),
         "failed", count(s->failed),

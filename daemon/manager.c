@@ -366,7 +366,8 @@ static void log_start(const struct pd_manager *m)
 static int open_http(struct pd_manager *m, struct pd_err *err)
 {
     const struct pd_http_params params = {
-        .loop = &m->loop, .listen = m->tree->config->metrics_listen, .metrics = pd_manager_server_ops.metrics, .user = m,
+        .loop = &m->loop, .listen = m->tree->config->metrics_listen,
+        .metrics = pd_manager_server_ops.metrics, .user = m,
     };
     int r = params.listen ? pd_http_start(&params, &m->http, err) : 0;
     return r == 0 ? PD_EXIT_OK : r == -ENOTSUP ? PD_EXIT_CONFIG : PD_EXIT_FAILURE;

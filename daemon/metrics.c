@@ -78,7 +78,7 @@ const char *pd_metrics_label(char *buf, size_t size, const char *key, const char
     for (; *value && at + 4 < size; value++) {
         if (*value == '"' || *value == '\\')
             buf[at++] = '\\';
-        buf[at++] = *value == '\n' ? ' ' : *value;
+        buf[at++] = (unsigned char)*value < 0x20 || (unsigned char)*value >= 0x7f ? '?' : *value; /* it must be UTF-8 */
     }
     if (at + 1 < size)
         buf[at++] = '"';

@@ -11,15 +11,38 @@ static void secrets_are_replaced_everywhere(void **state)
     assert_int_equal(pd_log_add_secret("hunter2"), 0);
     assert_int_equal(pd_log_add_secret("hunter2"), 0);
     char text[64] = "hunter2 rtsp://a:hunter2@b hunter";
-    pd_log_redact(text, sizeof(text));
+    pd_log_redact(text);
     assert_string_equal(text, "*** rtsp://a:***@b hunter");
 }
 
-static void a_longer_replacement_is_cut_at_the_end(void **state)
+static void a_secret_inside_another_leaves_nothing_of_it(void **state)
+{
+    assert_int_equal(pd_log_add_secret("orse"), 0);
+    assert_int_equal(pd_log_add_secret("correct horse"), 0);
+    char text[64] = "a correct horse, a horse";
+    pd_log_redact(text);
+    assert_string_equal(text, "a ***, a h***");
+}
+
+static void a_line_cut_inside_a_secret_shows_no_piece_of_it(void **state)
+{
+    assert_int_equal(pd_log_add_secret("battery-staple"), 0);
+    char text[64] = "rtsp://u:battery-sta", whole[64] = "rtsp://u:battery-sta\n";
+    pd_log_clean(text, true);
+    assert_string_equal(text, "rtsp://u:");
+    pd_log_clean(whole, false);
+    assert_string_equal(whole, "rtsp://u:battery-sta ");
+    pd_log_forget_secrets();
+    strcpy(text, "battery-staple");
+    pd_log_redact(text);
+    assert_string_equal(text, "battery-staple");
+}
+
+static void a_replacement_as_long_as_the_secret_fits(void **state)
 {
     assert_int_equal(pd_log_add_secret("abc"), 0);
     char text[8] = "abcabcx";
-    pd_log_redact(text, sizeof(text));
+    pd_log_redact(text);
     assert_string_equal(text, "******x");
 }
 
@@ -41,7 +64,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(secrets_are_replaced_everywhere),
-        cmocka_unit_test(a_longer_replacement_is_cut_at_the_end),
+        cmocka_unit_test(a_secret_inside_another_leaves_nothing_of_it),
+        cmocka_unit_test(a_replacement_as_long_as_the_secret_fits),
+        cmocka_unit_test(a_line_cut_inside_a_secret_shows_no_piece_of_it),
         cmocka_unit_test(short_secrets_are_refused),
         cmocka_unit_test(levels_have_names),
     };
