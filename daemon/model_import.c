@@ -34,7 +34,7 @@ const char pd_model_import_help[] =
     "  --heatmaps NAME --pafs NAME\n"
     "                      the tensors with confidence maps and part affinity fields, if not found by themselves\n"
     "  --both NAME         the one tensor that holds both; with --pafs-first if the fields come first\n"
-    "  --skeleton NAME     coco18, body25, mpi15, trt18, or none for a classifier (default: by the number of channels)\n"
+    "  --skeleton NAME     coco18, body25, mpi15, trt18, or none for a classifier (default: by the channels)\n"
     "  --paf-channels LIST the fields' channels, one 'x,y' for each limb, separated by blanks\n"
     "  --mean M --scale S  input is (v - M) * S for v in 0..255: one number, or one a channel with commas between\n"
     "  --order NAME        bgr or rgb: which colour the network's first channel is (default: bgr)\n"

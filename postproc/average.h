@@ -1,7 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The mean of the maps of several looks at one picture: at other sizes, and mirrored (arXiv 1812.08008, 5.1: "multi-scale").
+ * The mean of the maps of several looks at one picture: at other sizes (arXiv 1812.08008, 5.1: "multi-scale"),
+ * and mirrored.
  * Every look has a letterbox of its own, so its samples are found through the source picture: a sample of the mean is a
  * place in the picture, and each look is read there by a cubic through its four nearest samples on each axis. In a
  * mirrored look left and right keypoints change places, and fields point the other way along x.
@@ -23,7 +24,8 @@ int pd_average_begin(struct pd_average *average, const struct pd_letterbox *lb, 
 
 /* Take in the maps of one look, whose input was letterboxed by @lb (the same source rectangle); with @mirrored what lb
  * describes as the picture was mirrored in place. -EINVAL when maps or letterbox do not fit, -ENOMEM. */
-int pd_average_add(struct pd_average *average, const struct pd_maps *maps, const struct pd_letterbox *lb, bool mirrored);
+int pd_average_add(struct pd_average *average, const struct pd_maps *maps, const struct pd_letterbox *lb,
+                   bool mirrored);
 
 /* The mean of what was added, until the next begin: keypoint maps without background, PAF channels where the network
  * has them. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Passwords, one a line, up to an empty line; then what somebody would log. Promises: no password that was taken is left
- * in the line, nor, where the line's end was cut off, the beginning of one at its end; no control character is; the line
- * did not grow.
+ * Passwords, one a line, up to an empty line; then what somebody would log. Promises: no password that was taken is
+ * left in the line, nor, where the line's end was cut off, the beginning of one at its end; no control character is;
+ * the line did not grow.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -16,7 +16,7 @@
 static char secrets[SECRETS][513];
 static int n_secrets;
 
-/* The forms in which it travels are hidden as well. A password with a star in it may be made by the stars themselves. */
+/* The forms in which it travels are hidden as well. A password with a star in it may be made by the stars. */
 static void add(const char *text, size_t len)
 {
     char *secret = secrets[n_secrets];
