@@ -60,7 +60,8 @@ def evaluate_clips(network: str, clips: List[Clip], height: int, args: argparse.
             run([os.path.join(args.build, "daemon", "posed"), "detect", "-q", "--network", network,
                  "--height", str(height), "--output", found, video])
             pairs += [truth, found]
-        report = json.loads(run([os.path.join(ROOT, "tools", "evaluate-scene"), *pairs]))
+        report = json.loads(run([os.path.join(ROOT, "tools", "evaluate-scene"), "--min-joints", str(args.min_joints),
+                                 *pairs]))
     return {k: report[k] for k in ("figures", "recall", "oks_of_found", "false_people_per_frame", "frames")}
 
 
@@ -77,6 +78,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=["store", "variety"], default=["store", "variety"])
     parser.add_argument("--heights", nargs="+", type=int, default=[256, 368], help="of the network's input (256 368)")
     parser.add_argument("--frames", type=int, default=120, help="of the variety set (120)")
+    parser.add_argument("--min-joints", type=int, default=8, help="count figures with so many joints in sight (8)")
     parser.add_argument("--coco", nargs=2, metavar=("FILE", "DIR"), help="COCO annotations and their pictures")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="build folder (build)")
     parser.add_argument("--cache", default=os.path.join(ROOT, "out", "evaluate"),
