@@ -6,12 +6,12 @@ killed while it saves leaves the checkpoint before.
 """
 import os
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import torch
-from torch import nn
 
 from .average import Average
+from .graph import Graph, Network, Op
 
 
 @dataclass
@@ -26,17 +26,27 @@ def write(value: Any, path: str) -> None:
     os.replace(path + ".part", path)
 
 
-def save(folder: str, network: nn.Module, average: Average, optimiser: torch.optim.Optimizer, at: Progress,
-         options: Dict[str, Any]) -> None:
+def save(folder: str, network: Network, average: Average, optimiser: torch.optim.Optimizer, at: Progress) -> None:
     os.makedirs(folder, exist_ok=True)
     write(optimiser.state_dict(), os.path.join(folder, "optimiser.pt"))
-    write({"network": network.state_dict(), "average": average.network.state_dict(), "progress": asdict(at),
-           "options": options}, os.path.join(folder, "weights.pt"))
+    ops = [[o.kind, o.output, o.inputs, o.attributes] for o in network.ops]  # plain values: loading runs no code
+    write({"network": network.state_dict(), "average": average.network.state_dict(), "progress": asdict(at), "ops": ops,
+           "meta": network.meta}, os.path.join(folder, "weights.pt"))
 
 
-def load(folder: str, network: nn.Module, average: Optional[Average], optimiser: Optional[torch.optim.Optimizer],
+def read(folder: str, device: torch.device) -> Any:
+    return torch.load(os.path.join(folder, "weights.pt"), map_location=device, weights_only=True)
+
+
+def read_graph(folder: str) -> Graph:
+    """The shape of a checkpoint's network, without its weights."""
+    state = read(folder, torch.device("cpu"))
+    return Graph([Op(*op) for op in state["ops"]], meta=state["meta"])
+
+
+def load(folder: str, network: Network, average: Optional[Average], optimiser: Optional[torch.optim.Optimizer],
          device: torch.device) -> Progress:
-    state = torch.load(os.path.join(folder, "weights.pt"), map_location=device, weights_only=True)
+    state = read(folder, device)
     network.load_state_dict(state["network"])
     if average:
         average.network.load_state_dict(state["average"])

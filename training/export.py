@@ -5,12 +5,11 @@
     python3 -m training.export --run run --out network.onnx --name posed-lite
 """
 import argparse
-import os
 import sys
 
 import torch
 
-from .architecture import ARCHITECTURES
+from . import checkpoint
 from .graph import Network
 from .onnx_file import read_onnx, write_onnx
 from .skeleton import STRIDE
@@ -20,11 +19,8 @@ SAME = 1e-4  # the file's answers may differ by this much from the network's: ro
 
 
 def read_run(folder: str) -> Network:
-    state = torch.load(os.path.join(folder, "weights.pt"), map_location="cpu", weights_only=True)
-    options = state["options"]
-    graph = read_onnx(options["init"]) if options["init"] else ARCHITECTURES[options["architecture"]]()
-    network = Network(graph, norm=True)
-    network.load_state_dict(state["average"])
+    network = Network(checkpoint.read_graph(folder), norm=True)
+    network.load_state_dict(checkpoint.read(folder, torch.device("cpu"))["average"])
     return network.eval()
 
 

@@ -132,7 +132,10 @@ class Trainer:
         self.rows: List[List[float]] = []
 
     def _build(self) -> Network:
-        graph = read_onnx(self.args.init) if self.args.init else ARCHITECTURES[self.args.architecture]()
+        if self.args.resume:
+            graph = checkpoint.read_graph(self.args.resume)
+        else:
+            graph = read_onnx(self.args.init) if self.args.init else ARCHITECTURES[self.args.architecture]()
         return Network(graph, norm=True)
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
@@ -195,8 +198,7 @@ class Trainer:
     def save(self) -> None:
         args = self.args
         os.makedirs(args.out, exist_ok=True)
-        checkpoint.save(args.out, self.network, self.average, self.optimiser, self.at,
-                        {"init": args.init or "", "architecture": args.architecture})
+        checkpoint.save(args.out, self.network, self.average, self.optimiser, self.at)
         name = args.name or self.network.meta.get("posed.name", args.architecture)
         export(self.average.network, os.path.join(args.out, "network.onnx"), name, args.licence)
         with open(os.path.join(args.out, "loss.csv"), "w", newline="", encoding="utf-8") as file:

@@ -178,8 +178,10 @@ def checkpoints_go_on_where_they_were():
     average2, optimiser2 = Average(other), torch.optim.AdamW(other.parameters())
     with tempfile.TemporaryDirectory() as folder:
         at = checkpoint.Progress(7, 3.5, .25)
-        checkpoint.save(folder, network, average, optimiser, at, {"init": "", "architecture": "posed-lite"})
+        checkpoint.save(folder, network, average, optimiser, at)
         assert checkpoint.load(folder, other, average2, optimiser2, CPU) == at
+        exported = export.read_run(folder)
+    assert torch.equal(exported.folded()["paf.weight"], average.network.folded()["paf.weight"])
     for a, b in ((network, other), (average.network, average2.network)):
         assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values()))
     assert len(optimiser2.state) == len(optimiser.state) > 0
