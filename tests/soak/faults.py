@@ -92,7 +92,9 @@ def camera_reconfigured(soak, rng):
 @fault("config")
 def camera_added_and_removed(soak, rng):
     soak.write_camera("guest", {"url": "test:people?size=160x90&rate=20", "realtime": True})
-    yield rng.uniform(0.05, 5)
+    while not soak.has_seen("guest"):
+        yield 0.05
+    yield rng.uniform(0, 3)
     soak.remove_camera("guest")
     yield 0.3
 
@@ -113,7 +115,9 @@ def file_damaged(soak, rng):
     path = soak.dir / "damaged.mp4"
     path.write_bytes(data)
     soak.write_camera("damaged", {"url": str(path), "realtime": True, "loop": True})
-    yield rng.uniform(1, 5)
+    while not soak.has_seen("damaged") and soak.state("damaged") != "down":
+        yield 0.05
+    yield rng.uniform(0, 3)
     soak.remove_camera("damaged")
     yield 0.3
 
@@ -216,6 +220,24 @@ class Chaos:
         self.running = {}  # what it needs: (when it goes on, the generator, its name)
         self.next = time.monotonic()
         self.counts = {}
+        self.unrehearsed = self.choice()
+        rng.shuffle(self.unrehearsed)
+
+    def choice(self):
+        return [f for f in FAULTS if f.needs != "rtsp" or self.soak.servers]
+
+    def begin(self, which):
+        self.counts[which.__name__] = self.counts.get(which.__name__, 0) + 1
+        self.log(f"+ {which.__name__}")
+        self.running[which.needs] = (time.monotonic(), which(self.soak, self.rng), which.__name__)
+
+    def rehearse(self):
+        """Each fault once; False when that is done."""
+        self.step(start_more=False)
+        for which in [f for f in self.unrehearsed if f.needs not in self.running][:1]:
+            self.unrehearsed.remove(which)
+            self.begin(which)
+        return bool(self.unrehearsed or self.running)
 
     def step(self, start_more=True):
         now = time.monotonic()
@@ -229,13 +251,12 @@ class Chaos:
                 self.log(f"- {name}")
         if start_more and now >= self.next:
             self.next = now + self.rng.uniform(0, 2 * self.every)
-            which = self.rng.choice([f for f in FAULTS if f.needs != "rtsp" or self.soak.servers])
+            which = self.rng.choice(self.choice())
             if which.needs not in self.running:
-                self.counts[which.__name__] = self.counts.get(which.__name__, 0) + 1
-                self.log(f"+ {which.__name__}")
-                self.running[which.needs] = (now, which(self.soak, self.rng), which.__name__)
+                self.begin(which)
 
     def finish(self):
         while self.running:
+            self.soak.check()
             self.step(start_more=False)
             time.sleep(0.01)
