@@ -15,6 +15,7 @@
 #include "daemon/handoff.h"
 #include "daemon/line.h"
 #include "daemon/mask.h"
+#include "daemon/watchdog.h"
 #include "decode/source.h"
 #include "postproc/track.h"
 
@@ -88,6 +89,7 @@ struct pd_camera {
     bool end_waits;      /* the file has ended; told once its last frames are settled */
     bool stopping;       /* the source is being destroyed, or waits for its frames to settle */
     bool source_gone;
+    struct pd_watchdog_call late; /* of the decode thread, beyond its deadline */
     struct pd_tree *next_tree; /* stopping: what to start instead, NULL: nothing */
     const struct pd_camera_config *next_config;
     struct pd_camera *next;

@@ -42,7 +42,38 @@ static void on_tick(uv_timer_t *timer)
         pd_manager_stop(m, PD_EXIT_OK, DONE);
 }
 
-/* @why: what is wrong when it is not. */
+/* Each engine has to come to an end of its batch, though frames may come out of the others. */
+static bool engines_move(struct pd_manager *m, const struct pd_pipeline_health *health, struct pd_err *why)
+{
+    bool move = true;
+    for (int i = 0; i < health->n_devices; i++) {
+        int64_t age = pd_watchdog_age(&m->watchdog, &m->batch[i], health->device[i].since_ns);
+        if (pd_watchdog_allows(&m->watchdog, age, health->device[i].longest_ns))
+            continue;
+        struct pd_pipeline_device device;
+        pd_pipeline_get_device(m->pipeline, i, &device);
+        pd_err_set(why, 0, "no batch has come out of %s for %.0f s", device.caps->device, (double)age / 1e9);
+        move = false;
+    }
+    return move;
+}
+
+static bool decoders_move(struct pd_manager *m, int64_t now, struct pd_err *why)
+{
+    bool move = true;
+    for (struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
+        int64_t deadline = pd_manager_source_stats(m, camera).deadline_ns;
+        int64_t age = pd_watchdog_age(&m->watchdog, &camera->late, deadline && now > deadline ? deadline : 0);
+        if (pd_watchdog_allows(&m->watchdog, age, 0))
+            continue;
+        pd_err_set(why, 0, "the decoder of camera %s has been stuck for %.0f s", camera->config->name,
+                   (double)age / 1e9);
+        move = false;
+    }
+    return move;
+}
+
+/* @why: what is wrong when it is not. Looks at everything each time, so that no age stands still. */
 static bool is_healthy(struct pd_manager *m, int64_t now, struct pd_err *why)
 {
     struct pd_pipeline_health health;
@@ -55,15 +86,8 @@ static bool is_healthy(struct pd_manager *m, int64_t now, struct pd_err *why)
     }
     bool healthy = pd_watchdog_look(&m->watchdog, came_out, waiting, health.longest_ns, now);
     pd_err_set(why, 0, "frames wait and none comes out");
-    for (int i = 0; i < health.n_devices; i++) {
-        struct pd_pipeline_device device;
-        if (pd_watchdog_allows(&m->watchdog, health.device[i].age_ns, health.device[i].longest_ns))
-            continue;
-        healthy = false;
-        pd_pipeline_get_device(m->pipeline, i, &device);
-        pd_err_set(why, 0, "no batch has come out of %s for %.0f s", device.caps->device,
-                   (double)health.device[i].age_ns / 1e9);
-    }
+    healthy &= engines_move(m, &health, why);
+    healthy &= decoders_move(m, now, why);
     return healthy;
 }
 
@@ -84,7 +108,7 @@ static void on_second(uv_timer_t *timer)
         pd_notify("WATCHDOG=1");
         m->watchdog_fed_ns = now;
     } else {
-        pd_log_err("engine", "%s; the service manager is left to restart the daemon", why.text);
+        pd_log_err("watchdog", "%s; the service manager is left to restart the daemon", why.text);
     }
 }
 

@@ -56,6 +56,7 @@ struct pd_manager {
     int exit_code;
     int64_t watchdog_ns, watchdog_fed_ns;
     struct pd_watchdog watchdog;
+    struct pd_watchdog_call batch[PD_DEVICES_MAX];
 };
 
 /* Run until told to stop. Returns the process's exit code. */
@@ -86,6 +87,8 @@ static inline int pd_manager_fd_reserve(const struct pd_config *config)
 }
 
 /* ---- manager_report.c ---- */
+/* All zero of a source that may be on its way out. */
+struct pd_source_stats pd_manager_source_stats(const struct pd_manager *m, const struct pd_camera *camera);
 extern const struct pd_server_ops pd_manager_server_ops;
 struct pd_totals {
     int cameras, up;

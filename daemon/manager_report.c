@@ -8,7 +8,7 @@
 
 #include "core/clock.h"
 
-static struct pd_source_stats source_stats(const struct pd_manager *m, const struct pd_camera *camera)
+struct pd_source_stats pd_manager_source_stats(const struct pd_manager *m, const struct pd_camera *camera)
 {
     struct pd_source_stats stats = {0};
     if (camera->source && !camera->stopping && !m->stopping) /* else it may be on its way out on another thread */
@@ -42,7 +42,7 @@ struct pd_totals pd_manager_totals(const struct pd_manager *m)
     struct pd_totals t = {.decoded = m->gone_decoded, .published = m->gone_published, .dropped = m->gone_dropped,
                           .failed = m->gone_failed};
     for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
-        struct pd_source_stats source = source_stats(m, camera);
+        struct pd_source_stats source = pd_manager_source_stats(m, camera);
         t.cameras++;
         t.up += camera->state == PD_SOURCE_UP;
         t.decoded += atomic_load(&camera->decoded);
@@ -80,7 +80,7 @@ static struct pd_line *hello(void *user)
 
 static int reply_camera(const struct pd_manager *m, const struct pd_camera *camera, struct pd_subscriber *sub)
 {
-    struct pd_source_stats source = source_stats(m, camera);
+    struct pd_source_stats source = pd_manager_source_stats(m, camera);
     struct pd_camera_numbers numbers = numbers_of(camera, &source);
     const struct pd_camera_status status = {
         .camera = camera->config->name, .state = pd_source_state_name(camera->state), .reason = camera->reason,
@@ -178,7 +178,7 @@ static void add_cameras(const struct pd_manager *m, struct pd_metrics *out)
         const struct camera_metric *metric = &camera_metrics[i];
         pd_metrics_begin(out, metric->name, metric->type, metric->help);
         for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
-            struct pd_source_stats source = source_stats(m, camera);
+            struct pd_source_stats source = pd_manager_source_stats(m, camera);
             struct pd_camera_numbers numbers = numbers_of(camera, &source);
             pd_metrics_label(label, sizeof(label), "camera", camera->config->name);
             pd_metrics_add(out, metric->name, label, metric->value(camera, &numbers));

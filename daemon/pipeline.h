@@ -28,7 +28,7 @@ struct pd_pipeline_health {
     int64_t longest_ns; /* the longest that any took so far */
     int n_devices;
     struct {
-        int64_t age_ns;     /* of the batch that its engine works on; 0: none */
+        int64_t since_ns;   /* when its engine began with the batch that it works on; 0: none */
         int64_t longest_ns;
     } device[PD_DEVICES_MAX];
 };

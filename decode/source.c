@@ -302,7 +302,9 @@ static int run_once(struct pd_source *s, struct pd_err *err)
         r = read_all(s, err);
         if (r == PD_READER_E_END && s->config.loop && !pd_reader_info(s->reader)->live) {
             s->generation++;
+            arm(s, read_timeout(s));
             r = pd_reader_rewind(s->reader, err);
+            disarm(s);
             pd_pace_restart(&s->pace);
         }
     }

@@ -297,7 +297,7 @@ static void a_stop_with_batches_under_way_on_every_device_loses_none_unsaid(void
     setenv("POSED_NULL_BATCH_MS", "80,50", 1);
     start(2);
     start_feeding();
-    while (health.device[0].age_ns == 0 || health.device[1].age_ns == 0) {
+    while (health.device[0].since_ns == 0 || health.device[1].since_ns == 0) {
         uv_run(&world.loop, UV_RUN_ONCE);
         pd_pipeline_get_health(world.pipeline, &health);
     }

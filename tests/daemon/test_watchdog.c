@@ -2,66 +2,111 @@
 #include "tests/core/test.h"
 
 #include "core/clock.h"
+#include "core/util.h"
 #include "daemon/watchdog.h"
 
 #define LIMIT (30 * PD_NS_PER_S)
 #define BATCH (100 * PD_NS_PER_MS)
 #define BOOT (1000 * PD_NS_PER_S) /* the monotonic clock does not begin with the daemon */
 
-static struct pd_watchdog started(void)
-{
+struct rig {
     struct pd_watchdog w;
-    pd_watchdog_start(&w, LIMIT, BOOT);
-    return w;
+    struct pd_watchdog_call call;
+    int64_t now;
+};
+
+static struct rig started(void)
+{
+    struct rig r = {.now = BOOT};
+    pd_watchdog_start(&r.w, LIMIT, r.now);
+    return r;
+}
+
+/* Looks once a second for @duration; the last answer. */
+static bool look_for(struct rig *r, int64_t duration, uint64_t came_out, int waiting, int64_t longest)
+{
+    bool healthy = true;
+    for (int64_t end = r->now + duration; r->now < end;) {
+        r->now = PD_MIN(end, r->now + PD_NS_PER_S);
+        healthy = pd_watchdog_look(&r->w, came_out, waiting, longest, r->now);
+    }
+    return healthy;
 }
 
 static void the_first_look_is_healthy_whatever_waits(void **state)
 {
-    struct pd_watchdog w = started();
-    assert_true(pd_watchdog_look(&w, 0, 8, BATCH, BOOT));
+    struct rig r = started();
+    assert_true(pd_watchdog_look(&r.w, 0, 8, BATCH, r.now));
 }
 
 static void frames_that_wait_and_do_not_come_out_are_a_fault(void **state)
 {
-    struct pd_watchdog w = started();
-    assert_true(pd_watchdog_look(&w, 5, 1, BATCH, BOOT + PD_NS_PER_S));
-    assert_true(pd_watchdog_look(&w, 5, 1, BATCH, BOOT + PD_NS_PER_S + LIMIT - 1));
-    assert_false(pd_watchdog_look(&w, 5, 1, BATCH, BOOT + PD_NS_PER_S + LIMIT));
-    assert_true(pd_watchdog_look(&w, 6, 1, BATCH, BOOT + 3 * LIMIT)); /* it moves again */
+    struct rig r = started();
+    assert_true(look_for(&r, PD_NS_PER_S, 5, 1, BATCH));
+    assert_true(look_for(&r, LIMIT - 1, 5, 1, BATCH));
+    assert_false(look_for(&r, 1, 5, 1, BATCH));
+    assert_false(look_for(&r, 3 * LIMIT, 5, 1, BATCH));
+    assert_true(look_for(&r, 1, 6, 1, BATCH)); /* it moves again */
 }
 
 static void nothing_waiting_is_healthy_for_ever(void **state)
 {
-    struct pd_watchdog w = started();
-    for (int hour = 0; hour < 48; hour++)
-        assert_true(pd_watchdog_look(&w, 5, 0, BATCH, BOOT + hour * 3600 * PD_NS_PER_S));
+    struct rig r = started();
+    assert_true(look_for(&r, 48 * 3600 * PD_NS_PER_S, 5, 0, BATCH));
     /* The first frame after that has its whole time. */
-    int64_t now = BOOT + 47 * 3600 * PD_NS_PER_S;
-    assert_true(pd_watchdog_look(&w, 5, 1, BATCH, now + LIMIT - 1));
-    assert_false(pd_watchdog_look(&w, 5, 1, BATCH, now + LIMIT));
+    assert_true(look_for(&r, LIMIT - 1, 5, 1, BATCH));
+    assert_false(look_for(&r, 1, 5, 1, BATCH));
 }
 
 static void a_slow_engine_has_ten_times_its_longest_batch(void **state)
 {
-    struct pd_watchdog w = started();
-    assert_true(pd_watchdog_look(&w, 0, 4, 20 * PD_NS_PER_S, BOOT + 200 * PD_NS_PER_S - 1));
-    assert_false(pd_watchdog_look(&w, 0, 4, 20 * PD_NS_PER_S, BOOT + 200 * PD_NS_PER_S));
+    struct rig r = started();
+    assert_true(look_for(&r, 200 * PD_NS_PER_S - 1, 0, 4, 20 * PD_NS_PER_S));
+    assert_false(look_for(&r, 1, 0, 4, 20 * PD_NS_PER_S));
 }
 
 static void a_camera_that_goes_with_its_frames_is_no_fault(void **state)
 {
-    struct pd_watchdog w = started();
-    assert_true(pd_watchdog_look(&w, 1000, 4, BATCH, BOOT + PD_NS_PER_S));
-    assert_true(pd_watchdog_look(&w, 10, 4, BATCH, BOOT + 2 * LIMIT)); /* the total has shrunk: it changed */
+    struct rig r = started();
+    assert_true(look_for(&r, LIMIT - PD_NS_PER_S, 1000, 4, BATCH));
+    assert_true(look_for(&r, LIMIT - PD_NS_PER_S, 10, 4, BATCH)); /* the total has shrunk: it changed */
+}
+
+static void time_without_a_look_is_nobodys_fault(void **state)
+{
+    struct rig r = started();
+    look_for(&r, PD_NS_PER_S, 5, 1, BATCH);
+    r.now += 3600 * PD_NS_PER_S; /* the process was stopped */
+    assert_true(pd_watchdog_look(&r.w, 5, 1, BATCH, r.now));
+    assert_true(look_for(&r, LIMIT - 3 * PD_NS_PER_S, 5, 1, BATCH));
+    assert_false(look_for(&r, LIMIT, 5, 1, BATCH)); /* a loop that seldom runs still finds out */
+}
+
+static void a_call_has_its_age_in_time_that_counts(void **state)
+{
+    struct rig r = started();
+    int64_t since = r.now;
+    look_for(&r, PD_NS_PER_S, 5, 0, BATCH);
+    assert_int_equal(pd_watchdog_age(&r.w, &r.call, since), 0); /* counts from when it was first seen */
+    look_for(&r, 5 * PD_NS_PER_S, 5, 0, BATCH);
+    assert_int_equal(pd_watchdog_age(&r.w, &r.call, since), 5 * PD_NS_PER_S);
+    r.now += 3600 * PD_NS_PER_S;
+    pd_watchdog_look(&r.w, 5, 0, BATCH, r.now);
+    assert_true(pd_watchdog_allows(&r.w, pd_watchdog_age(&r.w, &r.call, since), BATCH));
+    look_for(&r, LIMIT, 5, 0, BATCH);
+    assert_false(pd_watchdog_allows(&r.w, pd_watchdog_age(&r.w, &r.call, since), BATCH));
+    assert_int_equal(pd_watchdog_age(&r.w, &r.call, since + 1), 0); /* the next one */
+    look_for(&r, LIMIT, 5, 0, BATCH);
+    assert_int_equal(pd_watchdog_age(&r.w, &r.call, 0), 0); /* none */
 }
 
 static void each_engine_has_its_own_patience(void **state)
 {
-    struct pd_watchdog w = started();
-    assert_true(pd_watchdog_allows(&w, 0, BATCH));
-    assert_true(pd_watchdog_allows(&w, LIMIT - 1, BATCH));
-    assert_false(pd_watchdog_allows(&w, LIMIT, BATCH)); /* though the others' frames come out */
-    assert_true(pd_watchdog_allows(&w, LIMIT, LIMIT));
+    struct rig r = started();
+    assert_true(pd_watchdog_allows(&r.w, 0, BATCH));
+    assert_true(pd_watchdog_allows(&r.w, LIMIT - 1, BATCH));
+    assert_false(pd_watchdog_allows(&r.w, LIMIT, BATCH)); /* though the others' frames come out */
+    assert_true(pd_watchdog_allows(&r.w, LIMIT, LIMIT));
 }
 
 int main(void)
@@ -72,6 +117,8 @@ int main(void)
         cmocka_unit_test(nothing_waiting_is_healthy_for_ever),
         cmocka_unit_test(a_slow_engine_has_ten_times_its_longest_batch),
         cmocka_unit_test(a_camera_that_goes_with_its_frames_is_no_fault),
+        cmocka_unit_test(time_without_a_look_is_nobodys_fault),
+        cmocka_unit_test(a_call_has_its_age_in_time_that_counts),
         cmocka_unit_test(each_engine_has_its_own_patience),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
