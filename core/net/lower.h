@@ -104,6 +104,8 @@ pd_op_fn pd_op_identity, pd_op_constant, pd_op_shape, pd_op_gather, pd_op_squeez
 bool pd_lower_vector(const struct pd_value *value, struct pd_value *ret_vector);
 /* op_shape.c: Concat and Slice of such vectors. */
 int pd_lower_concat_vectors(struct pd_lower *lw);
+/* Integers, by the node's operator: what exporters leave of sizes and channel counts. */
+int pd_lower_compute(struct pd_lower *lw, const struct pd_value *a, const struct pd_value *b);
 int pd_lower_slice_vector(struct pd_lower *lw, const struct pd_value *vector, int64_t start, int64_t end);
 
 /* ---- passes, in this order ---- */

@@ -25,13 +25,35 @@ int pd_op_flatten(struct pd_lower *lw)
     return flatten(lw);
 }
 
-/* Constants of integers keep their values under a new shape; a tensor may only be flattened. */
+static bool is_known(const struct pd_value *shape, int i, int64_t value)
+{
+    return shape->axis[i] < 0 && shape->v[i] == value;
+}
+
+/* n x c seen as an image of one sample again, n x c x 1 x 1: the way back of a channel attention with dense layers. */
+static bool is_one_sample(const struct pd_lower *lw, const struct pd_value *data, const struct pd_value *shape)
+{
+    if (!lw->info[data->tensor].pooled || shape->n != 4 || !is_known(shape, 2, 1) || !is_known(shape, 3, 1))
+        return false;
+    bool batch = shape->axis[0] == 0 || is_known(shape, 0, 0) || is_known(shape, 0, 1) || is_known(shape, 0, -1);
+    int channels = lw->tensors[data->tensor].channels;
+    return batch && (shape->axis[1] == 1 || is_known(shape, 1, channels) ||
+                     (is_known(shape, 1, -1) && !is_known(shape, 0, -1)));
+}
+
+/* Constants of integers keep their values under a new shape; a tensor may only be flattened, or a flat one of single
+ * samples be made an image of them. */
 int pd_op_reshape(struct pd_lower *lw)
 {
     const struct pd_value *data = pd_lower_input(lw, 0);
     struct pd_value shape;
     if (!pd_lower_vector(pd_lower_input(lw, 1), &shape))
         return pd_lower_fail(lw, -ENOTSUP, "the new shape must be a constant, or computed from a shape");
+    if (data->kind == PD_VALUE_TENSOR && is_one_sample(lw, data, &shape)) {
+        int in;
+        int r = pd_lower_any_tensor(lw, 0, &in);
+        return r < 0 ? r : pd_lower_set(lw, 0, in, NULL);
+    }
     if (data->kind == PD_VALUE_TENSOR) {
         bool batch =
             shape.n == 2 && (shape.axis[0] == 0 || (shape.axis[0] < 0 && (shape.v[0] == 0 || shape.v[0] == 1)));

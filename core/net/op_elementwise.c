@@ -124,6 +124,9 @@ static int fold_constants(struct pd_lower *lw, const struct pd_const *a, const s
 int pd_op_arithmetic(struct pd_lower *lw)
 {
     const struct pd_value *a = pd_lower_input(lw, 0), *b = pd_lower_input(lw, 1);
+    struct pd_value left, right;
+    if (pd_lower_vector(a, &left) && pd_lower_vector(b, &right))
+        return pd_lower_compute(lw, &left, &right);
     if (a->kind == PD_VALUE_CONST && b->kind == PD_VALUE_CONST)
         return fold_constants(lw, &a->k, &b->k);
     if (a->kind == PD_VALUE_TENSOR && b->kind == PD_VALUE_CONST)

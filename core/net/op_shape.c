@@ -56,12 +56,46 @@ int pd_lower_slice_vector(struct pd_lower *lw, const struct pd_value *vector, in
     return pd_lower_set_value(lw, 0, &part);
 }
 
+static bool compute(char op, int64_t a, int64_t b, int64_t *ret)
+{
+    switch (op) {
+    case 'A':
+        return !__builtin_add_overflow(a, b, ret);
+    case 'S':
+        return !__builtin_sub_overflow(a, b, ret);
+    case 'M':
+        return !__builtin_mul_overflow(a, b, ret);
+    default:
+        if (!b || (a == INT64_MIN && b == -1))
+            return false;
+        *ret = a / b;
+        return true;
+    }
+}
+
+int pd_lower_compute(struct pd_lower *lw, const struct pd_value *a, const struct pd_value *b)
+{
+    struct pd_value v = a->n >= b->n ? *a : *b;
+    char op = !strcmp(lw->node->op, "Sum") ? 'A' : lw->node->op[0];
+    if (a->n != b->n && a->n != 1 && b->n != 1)
+        return pd_lower_fail(lw, -EINVAL, "vectors of %d and %d integers", a->n, b->n);
+    v.kind = PD_VALUE_SHAPE;
+    v.n_dims = PD_MAX(a->n_dims, b->n_dims);
+    for (int i = 0; i < v.n; i++) {
+        int ia = a->n == 1 ? 0 : i, ib = b->n == 1 ? 0 : i;
+        if (a->axis[ia] >= 0 || b->axis[ib] >= 0)
+            return pd_lower_fail(lw, -ENOTSUP, "calculates with the picture's size; export with a fixed scale factor");
+        if (!compute(op, a->v[ia], b->v[ib], &v.v[i]))
+            return pd_lower_fail(lw, -EINVAL, "%lld and %lld have no result", (long long)a->v[ia], (long long)b->v[ib]);
+        v.axis[i] = -1;
+    }
+    return pd_lower_set_value(lw, 0, &v);
+}
+
 int pd_op_shape(struct pd_lower *lw)
 {
     const struct pd_value *in = pd_lower_input(lw, 0);
     struct pd_value v = {.kind = PD_VALUE_SHAPE, .n_dims = 1};
-    if (pd_attr(lw->node, "start") || pd_attr(lw->node, "end"))
-        return pd_lower_fail(lw, -ENOTSUP, "start and end are not supported");
     if (in->kind == PD_VALUE_TENSOR) {
         v.n = in->flat ? 2 : 4;
         for (int i = 0; i < v.n; i++)
@@ -79,6 +113,9 @@ int pd_op_shape(struct pd_lower *lw)
     } else {
         return pd_lower_fail(lw, -ENOTSUP, "the shape of a shape");
     }
+    if (pd_attr(lw->node, "start") || pd_attr(lw->node, "end")) /* from opset 15 */
+        return pd_lower_slice_vector(lw, &v, pd_attr_int(lw->node, "start", 0),
+                                     pd_attr_int(lw->node, "end", INT64_MAX));
     return pd_lower_set_value(lw, 0, &v);
 }
 
