@@ -9,6 +9,7 @@
 
 #define PD_BENCH_BATCHES_MAX 7
 #define PD_BENCH_CAMERA_FPS 30.0 /* what a camera-hour is counted at */
+#define PD_BENCH_CAMERAS_MAX 1024
 
 struct pd_bench_batch {
     int n;
@@ -24,6 +25,13 @@ struct pd_bench_pipeline { /* one camera, one frame at a time; medians in ms */
     double preprocess, network, post, total;
 };
 
+struct pd_bench_cameras { /* several cameras at once, each with its next frame as soon as its last one is through */
+    int n;                /* 0: not measured */
+    int src_w, src_h;
+    double fps;           /* of all of them */
+    double median_ms, p99_ms; /* a frame, from its batch's submission to its people */
+};
+
 struct pd_bench {
     const struct pd_net *net;
     const struct pd_engine_caps *caps;
@@ -36,7 +44,9 @@ struct pd_bench {
     int n_batches;
     struct pd_bench_batch batch[PD_BENCH_BATCHES_MAX];
     bool device_clock;       /* batches: the network alone, by the device; else input and maps in host memory */
+    double peak_gflops;      /* of the engine's best large matrix product on this device; 0: not measured */
     struct pd_bench_pipeline pipeline;
+    struct pd_bench_cameras cameras;
     double price; /* of an hour of this machine, 0: not given */
     bool cpu_time; /* batches in processor time of the whole process instead of elapsed time */
 };
@@ -52,6 +62,15 @@ double pd_bench_camera_hour(const struct pd_bench *bench);
 int pd_bench_layers(struct pd_bench *bench, struct pd_engine *engine, double seconds, struct pd_err *err);
 int pd_bench_batches(struct pd_bench *bench, struct pd_engine *engine, double seconds, struct pd_err *err);
 int pd_bench_pipeline(struct pd_bench *bench, struct pd_engine *engine, double seconds, struct pd_err *err);
+/* A frame of a camera of 1280x720 with something in it, the same each time; NULL: no memory. */
+struct pd_frame *pd_bench_frame(void);
+double pd_bench_median(double *v, int n); /* sorts @v */
+
+/* bench_cameras.c. @n cameras; the engine takes two batches in flight. */
+int pd_bench_cameras(struct pd_bench *bench, struct pd_engine *engine, int n, double seconds, struct pd_err *err);
+
+/* bench_peak.c: measure peak_gflops with an engine of its own, opened as @cli says. */
+int pd_bench_peak(struct pd_bench *bench, const struct pd_cli *cli, double seconds, struct pd_err *err);
 
 /* bench_print.c */
 void pd_bench_print(const struct pd_bench *bench, FILE *out);

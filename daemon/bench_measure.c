@@ -19,7 +19,7 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *v, int n)
+double pd_bench_median(double *v, int n)
 {
     qsort(v, (size_t)n, sizeof(*v), compare_doubles);
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
@@ -153,7 +153,7 @@ static int measure_batch(const struct pd_bench *b, struct pd_engine *engine, int
         r = run_batch(b, engine, n, t, &ms[runs], err);
     if (r < 0)
         return r;
-    double middle = median(ms, runs); /* sorts */
+    double middle = pd_bench_median(ms, runs); /* sorts */
     *row = (struct pd_bench_batch){.n = n, .runs = runs, .ms = middle, .best_ms = ms[0]};
     row->fps = n * 1e3 / row->ms;
     return 0;
@@ -185,8 +185,7 @@ static void nothing(struct pd_batch *batch, void *user)
 {
 }
 
-/* A picture with something in it, the same each time. */
-static struct pd_frame *make_frame(void)
+struct pd_frame *pd_bench_frame(void)
 {
     struct pd_frame *f = pd_frame_alloc(PD_PIX_YUV, SOURCE_WIDTH, SOURCE_HEIGHT, 1, 1);
     if (!f)
@@ -207,6 +206,7 @@ static int run_pipeline(struct pd_engine *engine, struct pd_batch *batch, struct
                         struct pipeline_times *t, int *ret_runs, struct pd_err *err)
 {
     const struct pd_post_params params = pd_post_defaults();
+    const bool candidates = pd_engine_caps(engine)->candidates;
     PD_CLEANUP(pd_freep) struct pd_people *people = calloc(1, sizeof(*people));
     if (!people)
         return pd_err_set(err, -ENOMEM, "out of memory");
@@ -217,7 +217,8 @@ static int run_pipeline(struct pd_engine *engine, struct pd_batch *batch, struct
         if (r < 0 || batch->status < 0)
             return pd_err_set(err, r < 0 ? r : batch->status, "%s", batch->err.text);
         int64_t post_ns = pd_now_ns();
-        r = pd_post_run(post, &batch->slot[0].maps, &params, people);
+        r = candidates ? pd_post_assemble(post, batch->slot[0].candidates, &params, people)
+                       : pd_post_run(post, &batch->slot[0].maps, &params, people);
         if (r < 0)
             return pd_err_set(err, r, "post-processing failed: %s", strerror(-r));
         int64_t end_ns = pd_now_ns();
@@ -247,17 +248,22 @@ static int measure_pipeline(struct pd_bench *b, struct pd_engine *engine, struct
     if (r < 0)
         return r;
     b->pipeline = (struct pd_bench_pipeline){
-        .there = true, .src_w = SOURCE_WIDTH, .src_h = SOURCE_HEIGHT, .preprocess = median(t->preprocess, runs),
-        .network = median(t->network, runs), .post = median(t->post, runs), .total = median(t->total, runs),
+        .there = true,
+        .src_w = SOURCE_WIDTH,
+        .src_h = SOURCE_HEIGHT,
+        .preprocess = pd_bench_median(t->preprocess, runs),
+        .network = pd_bench_median(t->network, runs),
+        .post = pd_bench_median(t->post, runs),
+        .total = pd_bench_median(t->total, runs),
     };
     return 0;
 }
 
 int pd_bench_pipeline(struct pd_bench *b, struct pd_engine *engine, double seconds, struct pd_err *err)
 {
-    if (!b->net->meta.skeleton || b->caps->candidates)
-        return 0; /* no pose network, or an engine that does the steps itself */
-    struct pd_frame *frame = make_frame();
+    if (!b->net->meta.skeleton)
+        return 0; /* no pose network */
+    struct pd_frame *frame = pd_bench_frame();
     PD_CLEANUP(pd_freep) struct pd_batch *batch = calloc(1, sizeof(*batch));
     if (!frame || !batch) {
         pd_frame_unref(&frame);
@@ -267,7 +273,9 @@ int pd_bench_pipeline(struct pd_bench *b, struct pd_engine *engine, double secon
     batch->width = b->width;
     batch->height = b->height;
     batch->done = nothing;
+    const struct pd_post_params params = pd_post_defaults();
     batch->slot[0].frame = frame;
+    batch->slot[0].find = pd_post_find_params(&params);
     int r = pd_letterbox_fit(frame->width, frame->height, NULL, b->width, b->height, &batch->slot[0].lb);
     if (r == 0)
         r = pd_engine_batch_init(engine, batch, err);

@@ -29,26 +29,44 @@ static int sum_stages(const struct pd_bench *b, struct stage *stages, double *re
     return n;
 }
 
+/* Share of the peak, "" where that is not known. */
+static const char *share_of_peak(const struct pd_bench *b, double gflop, double ms, char text[16])
+{
+    text[0] = 0;
+    if (b->peak_gflops > 0)
+        snprintf(text, 16, "%5.1f%%", 100 * gflop / PD_MAX(ms, 1e-9) * 1e3 / b->peak_gflops);
+    return text;
+}
+
 static void print_stages(const struct pd_bench *b, FILE *out)
 {
     struct stage stages[STAGES_MAX];
     double total;
+    char share[16];
     int n = sum_stages(b, stages, &total);
-    fprintf(out, "\nstage        layers    GFLOP        ms  share  GFLOP/s\n");
+    fprintf(out, "\nstage        layers    GFLOP        ms  share  GFLOP/s  of peak\n");
     for (int i = 0; i < n; i++) {
         char name[32] = "features";
         if (i > 0)
             snprintf(name, sizeof(name), "stage %d", i);
-        fprintf(out, "%-10s %8d %8.3f %9.3f %5.1f%% %8.1f\n", name, stages[i].layers, stages[i].gflop, stages[i].ms,
-                100 * stages[i].ms / PD_MAX(total, 1e-9), stages[i].gflop / PD_MAX(stages[i].ms, 1e-9) * 1e3);
+        fprintf(out, "%-10s %8d %8.3f %9.3f %5.1f%% %8.1f  %7s\n", name, stages[i].layers, stages[i].gflop,
+                stages[i].ms, 100 * stages[i].ms / PD_MAX(total, 1e-9),
+                stages[i].gflop / PD_MAX(stages[i].ms, 1e-9) * 1e3,
+                share_of_peak(b, stages[i].gflop, stages[i].ms, share));
     }
-    fprintf(out, "%-10s %8d %8.3f %9.3f\n", "all", b->n_layers, b->gflop * b->layer_batch, total);
+    fprintf(out, "%-10s %8d %8.3f %9.3f %6s %8.1f  %7s\n", "all", b->n_layers, b->gflop * b->layer_batch, total, "",
+            b->gflop * b->layer_batch / PD_MAX(total, 1e-9) * 1e3,
+            share_of_peak(b, b->gflop * b->layer_batch, total, share));
+    if (b->peak_gflops > 0)
+        fprintf(out, "peak: %.1f GFLOP/s, what this engine reaches with products of large matrices\n",
+                b->peak_gflops);
 }
 
 static void print_layers(const struct pd_bench *b, FILE *out)
 {
-    fprintf(out, "\n%4s %-8s %-16s %-16s %-12s %8s %8s %8s  %s\n", "", "layer", "in", "out", "window", "GFLOP", "ms",
-            "GFLOP/s", "algorithm");
+    fprintf(out, "\n%4s %-8s %-16s %-16s %-12s %8s %8s %8s %7s  %s\n", "", "layer", "in", "out", "window", "GFLOP",
+            "ms", "GFLOP/s", "of peak", "algorithm");
+    char share[16];
     for (int i = 0; i < b->n_layers; i++) {
         const struct pd_layer_time *t = &b->layers[i];
         const struct pd_layer *l = &b->net->layers[t->layer];
@@ -59,8 +77,9 @@ static void print_layers(const struct pd_bench *b, FILE *out)
         snprintf(window, sizeof(window), "%dx%d/%d%s%s", l->kh, l->kw, l->stride_y, l->dilation_y > 1 ? " dil" : "",
                  l->groups > 1 ? " dw" : "");
         double gflop = pd_bench_layer_gflop(b, i) * b->layer_batch;
-        fprintf(out, "%4d %-8s %-16s %-16s %-12s %8.3f %8.3f %8.1f  %s\n", t->layer, pd_layer_kind_name(l->kind),
-                from_text, to_text, window, gflop, t->ms, gflop / PD_MAX(t->ms, 1e-9) * 1e3, t->algorithm);
+        fprintf(out, "%4d %-8s %-16s %-16s %-12s %8.3f %8.3f %8.1f %7s  %s\n", t->layer,
+                pd_layer_kind_name(l->kind), from_text, to_text, window, gflop, t->ms,
+                gflop / PD_MAX(t->ms, 1e-9) * 1e3, share_of_peak(b, gflop, t->ms, share), t->algorithm);
     }
 }
 
@@ -94,6 +113,10 @@ void pd_bench_print(const struct pd_bench *b, FILE *out)
                 "together %.2f ms, %.1f frames/s\n", p->src_w, p->src_h, p->preprocess, p->network, p->post, p->total,
                 1e3 / p->total);
     }
+    if (b->cameras.n)
+        fprintf(out, "\n%d camera%s of %dx%d at once: %.1f frames/s, %.1f each; a frame takes %.1f ms (median), "
+                "%.1f ms (99 %%)\n", b->cameras.n, b->cameras.n > 1 ? "s" : "", b->cameras.src_w, b->cameras.src_h,
+                b->cameras.fps, b->cameras.fps / b->cameras.n, b->cameras.median_ms, b->cameras.p99_ms);
     if (b->price > 0)
         fprintf(out, "\nat %.3f an hour: %.1f frames/s are %.2f cameras of %g frames/s, %.4f a camera-hour\n", b->price,
                 pd_bench_best_fps(b), pd_bench_best_fps(b) / PD_BENCH_CAMERA_FPS, PD_BENCH_CAMERA_FPS,
@@ -156,6 +179,13 @@ int pd_bench_print_json(const struct pd_bench *b, FILE *out, struct pd_err *err)
         json_object_set_new(root, "pipeline", json_pack("{s:[ii],s:f,s:f,s:f,s:f}", "source", p->src_w, p->src_h,
                                                         "preprocess_ms", p->preprocess, "network_ms", p->network,
                                                         "people_ms", p->post, "total_ms", p->total));
+    if (root && b->peak_gflops > 0)
+        json_object_set_new(root, "peak_gflops", json_real(b->peak_gflops));
+    const struct pd_bench_cameras *c = &b->cameras;
+    if (root && c->n)
+        json_object_set_new(root, "cameras", json_pack("{s:i,s:[ii],s:f,s:f,s:f}", "cameras", c->n, "source", c->src_w,
+                                                       c->src_h, "fps", c->fps, "median_ms", c->median_ms, "p99_ms",
+                                                       c->p99_ms));
     if (root && b->price > 0)
         json_object_set_new(root, "cost", json_pack("{s:f,s:f,s:f}", "price_hour", b->price, "camera_fps",
                                                     PD_BENCH_CAMERA_FPS, "camera_hour", pd_bench_camera_hour(b)));

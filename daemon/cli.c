@@ -177,6 +177,7 @@ int pd_cli_open(const struct pd_cli *cli, const struct pd_net *net, int width, i
         .max_batch = batch,
         .threads = cli->threads,
         .in_flight = in_flight,
+        .candidates = cli->candidates,
         .cache_dir = getenv("POSED_CACHE_DIR"),
     };
     pd_log_set_level(PD_LOG_WARN); /* which engines `auto` passed over is the daemon's news, not a command's */

@@ -24,6 +24,7 @@ struct pd_cli {
     int threads;          /* 0: one per core */
     int width, height;    /* as given, 0: not given */
     int batch;            /* 0: not given */
+    bool candidates;      /* ask engines that can for candidates instead of maps */
     bool help;            /* --help was there */
 };
 

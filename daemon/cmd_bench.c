@@ -7,7 +7,7 @@
 #define DEFAULT_WIDTH 456
 #define DEFAULT_HEIGHT 256
 
-enum { OPT_JSON = PD_CLI_OWN, OPT_PLOT, OPT_PRICE, OPT_SECONDS, OPT_NO_LAYERS, OPT_CPU_TIME };
+enum { OPT_JSON = PD_CLI_OWN, OPT_PLOT, OPT_PRICE, OPT_SECONDS, OPT_NO_LAYERS, OPT_CPU_TIME, OPT_CAMERAS };
 
 static const struct option options[] = {
     PD_CLI_OPTIONS,
@@ -17,6 +17,7 @@ static const struct option options[] = {
     {"seconds", required_argument, NULL, OPT_SECONDS},
     {"no-layers", no_argument, NULL, OPT_NO_LAYERS},
     {"cpu-time", no_argument, NULL, OPT_CPU_TIME},
+    {"cameras", required_argument, NULL, OPT_CAMERAS},
     {0},
 };
 
@@ -25,6 +26,7 @@ struct settings {
     bool json, no_layers, cpu_time;
     const char *plot;
     float price, seconds;
+    int cameras;
 };
 
 static void help(void)
@@ -32,12 +34,15 @@ static void help(void)
     printf(
         "usage: posed bench [OPTION...]\n\n"
         "Measures the network on this machine: time of every layer and stage, time and frames a second of batches of\n"
-        "1, 2, 4, 8, 16, 24 and 32 frames, and one camera's way from picture to people.\n\n"
+        "1, 2, 4, 8, 16, 24 and 32 frames, and one camera's way from picture to people. A layer's share of peak is of\n"
+        "what the same engine reaches with products of large matrices.\n\n"
         "  --json              figures as JSON\n"
         "  --plot OUT.svg      draw time against batch size\n"
         "  --price X           price of an hour of this machine: says what a camera-hour costs\n"
         "  --seconds X         how long each measurement goes on, at least (default: 1)\n"
         "  --no-layers         leave out the layers\n"
+        "  --cameras N         also N made-up cameras of 1280x720 at once, each as fast as it is served: frames a\n"
+        "                      second through letterbox, network and post-processing\n"
         "  --cpu-time          batches in processor time of all threads, which a busy machine disturbs less\n"
         "%s\n"
         "Here --batch is the largest batch (default: 32), and the input is %dx%d unless given.\n\n"
@@ -61,6 +66,8 @@ static int own_option(struct settings *s, int opt, const char *arg, struct pd_er
     case OPT_NO_LAYERS:
         s->no_layers = true;
         return 0;
+    case OPT_CAMERAS:
+        return pd_cli_int("--cameras", arg, 1, PD_BENCH_CAMERAS_MAX, &s->cameras, err);
     case OPT_CPU_TIME:
         s->cpu_time = true;
         return 0;
@@ -87,10 +94,14 @@ static int parse(struct settings *s, int argc, char **argv, struct pd_err *err)
 static int measure(const struct settings *s, struct pd_bench *b, struct pd_engine *engine, struct pd_err *err)
 {
     int r = s->no_layers ? 0 : pd_bench_layers(b, engine, s->seconds, err);
+    if (r == 0 && b->n_layers)
+        r = pd_bench_peak(b, &s->cli, s->seconds, err);
     if (r == 0)
         r = pd_bench_batches(b, engine, s->seconds, err);
     if (r == 0)
         r = pd_bench_pipeline(b, engine, s->seconds, err);
+    if (r == 0 && s->cameras)
+        r = pd_bench_cameras(b, engine, s->cameras, s->seconds, err);
     return r;
 }
 
@@ -121,7 +132,7 @@ static int bench(const struct settings *s, struct pd_net *net, struct pd_err *er
     for (int i = 0; i < net->n_layers; i++)
         b.gflop += 2 * pd_layer_macs(net, &net->layers[i], shapes) / 1e9;
     struct pd_engine *engine;
-    r = pd_cli_open(&s->cli, net, b.width, b.height, s->cli.batch ? s->cli.batch : PD_BATCH_MAX, 1, &engine, err);
+    r = pd_cli_open(&s->cli, net, b.width, b.height, s->cli.batch ? s->cli.batch : PD_BATCH_MAX, 2, &engine, err);
     if (r < 0)
         return r;
     b.caps = pd_engine_caps(engine);
@@ -136,6 +147,7 @@ static int bench(const struct settings *s, struct pd_net *net, struct pd_err *er
 static int run(int argc, char **argv)
 {
     struct settings s = {.cli = pd_cli_defaults("bench"), .seconds = 1};
+    s.cli.candidates = true;
     struct pd_err err = {""};
     struct pd_net *net;
     if (parse(&s, argc, argv, &err) < 0)

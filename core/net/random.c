@@ -17,6 +17,7 @@ static const struct {
     {"openpose-mpi", pd_random_openpose_mpi},
     {"vgg19", pd_random_vgg19},
     {"tiny", pd_random_tiny},
+    {"matmul", pd_random_matmul},
 };
 
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014) */

@@ -39,3 +39,4 @@ void pd_random_openpose_mpi(struct pd_random *r);
 void pd_random_openpose_body25(struct pd_random *r);
 void pd_random_vgg19(struct pd_random *r);
 void pd_random_tiny(struct pd_random *r);
+void pd_random_matmul(struct pd_random *r);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * VGG-19 (Simonyan and Zisserman, arXiv 1409.1556), the classifier that every benchmark knows, and a pose network of a
- * few kilobytes for tests, which has one of everything that pose networks are made of.
+ * few kilobytes for tests, which has one of everything that pose networks are made of; and matrix products.
  */
 #include "core/net/random.h"
+
+#include <stdio.h>
 
 void pd_random_vgg19(struct pd_random *r)
 {
@@ -55,4 +57,26 @@ void pd_random_tiny(struct pd_random *r)
     pd_random_conv(r, &(struct pd_random_conv){.name = "paf", .in = a, .ci = 16, .co = 38, .k = 1}, c);
     pd_onnx_write_output(r->w, "heatmap", 19, 4);
     pd_onnx_write_output(r->w, "paf", 38, 4);
+}
+
+/* 1x1 convolutions are products of matrices, and these are large enough that arithmetic alone counts; of several
+ * widths, since caches and tensor cores like different ones. The best of them is an engine's peak. */
+void pd_random_matmul(struct pd_random *r)
+{
+    static const int widths[] = {256, 256, 1024, 1024, 2048};
+    char out[PD_RANDOM_NAME] = "image", in[PD_RANDOM_NAME], name[PD_RANDOM_NAME];
+    int channels = 3;
+    pd_onnx_write_meta(r->w, "skeleton", "none");
+    pd_onnx_write_meta(r->w, "input_order", "rgb");
+    pd_onnx_write_meta(r->w, "input_mean", "127.5");
+    pd_onnx_write_meta(r->w, "input_scale", "0.00784314");
+    pd_onnx_write_input(r->w, "image", 3);
+    for (size_t i = 0; i < PD_ARRAY_SIZE(widths); i++) {
+        snprintf(in, sizeof(in), "%s", out);
+        snprintf(name, sizeof(name), "product%zu", i);
+        pd_random_conv(
+            r, &(struct pd_random_conv){.name = name, .in = in, .ci = channels, .co = widths[i], .k = 1}, out);
+        channels = widths[i];
+    }
+    pd_onnx_write_output(r->w, out, channels, 4);
 }

@@ -41,7 +41,28 @@ class Bench(unittest.TestCase):
         self.assertEqual(cost["price_hour"], 2)
         best = max(b["fps"] for b in batches)
         self.assertAlmostEqual(cost["camera_hour"] * best, 2 * cost["camera_fps"], delta=0.1)
+        self.assertGreater(report["peak_gflops"], 0)
         self.assertTrue(all(layer["ms"] >= 0 and layer["algorithm"] for layer in report["layers"]))
+
+    def test_several_cameras_at_once(self):
+        done = bench("--json", "--no-layers", "--batch", "4", "--cameras", "6")  # a batch of four and one of two
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout)
+        self.assertNotIn("peak_gflops", report)
+        cameras = report["cameras"]
+        self.assertEqual((cameras["cameras"], cameras["source"]), (6, [1280, 720]))
+        self.assertGreater(cameras["fps"], 0)
+        self.assertGreater(cameras["median_ms"], 0)
+        self.assertGreaterEqual(cameras["p99_ms"], cameras["median_ms"])
+
+    def test_cameras_need_a_network_that_finds_people(self):
+        with tempfile.TemporaryDirectory() as folder:
+            network = pathlib.Path(folder) / "products.onnx"
+            subprocess.run([POSED, "model", "random", "--network", "matmul", "-o", network], check=True,
+                           capture_output=True)
+            done = bench("--network", network, "--no-layers", "--batch", "1", "--cameras", "1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("matmul finds none", done.stderr)
 
     def test_a_size_that_is_out_of_range_is_refused(self):
         done = bench("--batch", "33")
