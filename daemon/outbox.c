@@ -122,6 +122,21 @@ void pd_outbox_finish(struct pd_outbox *ob)
     *ob = (struct pd_outbox){0};
 }
 
+/* The camera's only item, a line, gives way: its mark takes the place, so that the loss is told before a status that
+ * waits behind it. After "removed" a gap could be taken for one of the next camera of that name. */
+static void pose_to_mark(struct pd_outbox *ob, struct pd_stream *stream)
+{
+    struct pd_item *item = stream->first;
+    ob->bytes -= cost(item);
+    pd_line_unref(item->line);
+    item->line = NULL;
+    item->kind = MARK;
+    item->seq = stream->end;
+    item->thinned += stream->thinned;
+    stream->thinned = 0;
+    ob->bytes += cost(item);
+}
+
 /* Make room for @need bytes: the same camera's oldest lines go first, then the oldest of any camera. */
 static bool make_room(struct pd_outbox *ob, struct pd_stream *stream, size_t need)
 {
@@ -133,10 +148,10 @@ static bool make_room(struct pd_outbox *ob, struct pd_stream *stream, size_t nee
             continue;
         struct pd_stream *other = &ob->streams[item->camera];
         assert(other->first == item); /* the outbox's order is also each stream's */
-        int camera = item->camera;
-        stream_drop_first(ob, other);
-        if (!other->first)
-            pd_outbox_mark(ob, camera, other->end - 1); /* nothing else of this camera is queued to tell of the loss */
+        if (other->last == item)
+            pose_to_mark(ob, other);
+        else
+            stream_drop_first(ob, other);
     }
     return ob->bytes + need <= ob->cap;
 }

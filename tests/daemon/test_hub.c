@@ -67,6 +67,7 @@ static void see_gap(struct reader *r, struct view *v, json_t *line)
     uint64_t to = (uint64_t)json_integer_value(json_object_get(line, "to"));
     uint64_t lost = (uint64_t)json_integer_value(json_object_get(line, "lost"));
     assert_true(to >= from && lost >= 1 && lost <= to - from + 1);
+    assert_string_not_equal(v->state, "removed");
     if (v->next)
         assert_int_equal(from, v->next);
     if (!r->max_fps)
@@ -455,6 +456,24 @@ static void a_removed_camera_is_finished_and_its_number_used_again(void **state)
     pd_hub_destroy(hub);
 }
 
+static void a_removed_camera_is_finished_however_little_room_there_is(void **state)
+{
+    struct pd_hub *hub = hub_with(4000, 2);
+    struct reader *r = reader_of(hub);
+    subscribe(hub, r, true, PD_TYPE_POSE | PD_TYPE_STATUS, 0);
+    publish_at_once(hub, 1, 1, 300, 0);
+    publish_at_once(hub, 1, 2, 300, 0);
+    status(hub, 1, "removed");
+    pd_hub_remove_camera(hub, 1);
+    for (uint64_t seq = 1; seq <= 100; seq++)
+        publish_at_once(hub, 0, seq, seq % 2 ? 3600 : 10, 0); /* cam1's lines have to go */
+    read_all(hub, r);
+    assert_int_equal(r->view[1].lost, 2); /* and not after the status, which see_gap() would not take */
+    assert_string_equal(r->view[1].state, "removed");
+    leave(hub, r);
+    pd_hub_destroy(hub);
+}
+
 static void names_asked_for_before_they_exist_arrive_later(void **state)
 {
     struct pd_hub *hub = hub_with(0, 0);
@@ -586,6 +605,7 @@ int main(void)
         cmocka_unit_test(max_fps_is_the_mean_rate),
         cmocka_unit_test(only_the_newest_state_waits),
         cmocka_unit_test(a_removed_camera_is_finished_and_its_number_used_again),
+        cmocka_unit_test(a_removed_camera_is_finished_however_little_room_there_is),
         cmocka_unit_test(names_asked_for_before_they_exist_arrive_later),
         cmocka_unit_test(lines_keep_their_order_however_late_they_are_spread),
         cmocka_unit_test(spreading_inside_a_spread_tells_nothing_twice),
