@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`posed model import` of ONNX files as other programs export them: the imported network against OpenCV's reading.
+
+usage: test_foreign.py POSED FORWARD"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import cv2
+    import numpy
+    import onnx  # noqa: F401
+except ImportError as missing:
+    print(f"SKIP: {missing}; install python3-opencv, python3-numpy and python3-onnx")
+    sys.exit(77)
+
+import foreign
+from foreign import HEIGHT, WIDTH
+
+POSED, FORWARD = sys.argv[1:3]
+del sys.argv[1:3]
+TOLERANCE = 1e-4  # of the largest value
+OPSETS = range(9, 22)
+READ_BY_OPENCV = 9  # OpenCV 4.6 reads Clip and Split only as the old opsets have them
+
+
+class Foreign(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="posed-foreign-")
+        self.addCleanup(folder.cleanup)
+        self.dir = pathlib.Path(folder.name)
+        self.result = self.dir / "out.onnx"
+        self.image = numpy.random.RandomState(7).uniform(0, 1, (1, 3, HEIGHT, WIDTH)).astype(numpy.float32)
+
+    def run_import(self, graph, *args):
+        path = graph.write(self.dir / "net.onnx")
+        return subprocess.run([POSED, "model", "import", path, "-o", self.result, *args], capture_output=True, text=True,
+                              timeout=120)
+
+    def imported(self, graph, *args):
+        done = self.run_import(graph, *args)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+
+    def told(self):
+        told = subprocess.run([POSED, "model", "info", self.result, "--json", "--height", str(HEIGHT)],
+                              capture_output=True, text=True, timeout=60, check=True)
+        return json.loads(told.stdout)
+
+    def refused(self, graph, *texts):
+        done = self.run_import(graph)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done)
+        for text in texts:
+            self.assertIn(text, done.stderr)
+        self.assertFalse(self.result.exists())
+
+    def ours(self, image=None):
+        (self.image if image is None else image).tofile(self.dir / "in")
+        done = subprocess.run([FORWARD, "reference", self.result, str(WIDTH), str(HEIGHT), self.dir / "in",
+                               self.dir / "maps"], capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return numpy.fromfile(self.dir / "maps", numpy.float32)
+
+    def theirs(self, graph, outputs=None):
+        net = cv2.dnn.readNetFromONNX(str(graph.write(self.dir / "theirs.onnx")))
+        net.enableFusion(False)  # 4.6 is off by 18% of the largest where it fuses residual additions
+        net.setInput(self.image)
+        return [net.forward(name) for name in outputs or graph.outputs]
+
+    def compare(self, expected, image=None):
+        expected = numpy.concatenate([maps.ravel() for maps in expected])
+        ours = self.ours(image)
+        self.assertEqual(ours.size, expected.size)
+        self.assertGreater(numpy.abs(expected).max(), 1e-3)  # zeros would agree with much
+        self.assertLess(numpy.abs(ours - expected).max() / numpy.abs(expected).max(), TOLERANCE)
+
+    def every_opset(self, network, *args, opsets=OPSETS, reference=READ_BY_OPENCV):
+        expected = self.theirs(network(foreign.Graph(reference)))
+        for opset in opsets:
+            with self.subTest(opset=opset):
+                self.imported(network(foreign.Graph(opset)), *args)
+                self.compare(expected)
+        return self.told()
+
+    # ---- networks ----
+
+    def test_trt_pose(self):
+        told = self.every_opset(foreign.trt_pose, "--order", "rgb", opsets=(9, 11, 13, 15, 17, 21))
+        self.assertEqual((told["skeleton"], told["output"]["heatmaps"], told["output"]["stride"]), ("trt18", 18, 4))
+        self.assertEqual(told["input"]["order"], "rgb")
+
+    def test_mobilenet(self):
+        told = self.every_opset(foreign.mobilenet)
+        self.assertEqual((told["skeleton"], told["output"]["stride"]), ("coco18", 8))
+
+    def test_leftovers_of_tracing(self):
+        told = self.every_opset(foreign.leftovers)
+        self.assertEqual(told["output"]["stride"], 8)
+
+    # ---- resizing ----
+
+    def test_bilinear_between_half_pixels(self):
+        def network(g):
+            return g.heads(g.bilinear(g.act(g.conv("image", 8, stride=4)), rule="pytorch_half_pixel"))
+
+        self.every_opset(network, opsets=(11, 12, 13, 18, 21), reference=11)
+
+    def test_bilinear_that_shifts_is_refused(self):
+        g = foreign.Graph(11)
+        g.heads(g.bilinear(g.conv("image", 8, stride=4), rule="asymmetric"))
+        self.refused(g, "(Resize)", "only linear with half_pixel")
+
+    # ---- outputs ----
+
+    def both(self, first, second):
+        def network(g):
+            x = g.act(g.conv(g.conv("image", 8, stride=4), 8, stride=2))
+            g.output(g.concat(g.conv(x, first, 1), g.conv(x, second, 1)), "out")
+            return g
+        return network
+
+    def test_one_tensor_with_both(self):
+        """Maps first needs no options; fields first must be told."""
+        for sizes, args in [((19, 38), []), ((38, 19), ["--both", "out", "--pafs-first", "--skeleton", "coco18"])]:
+            network = self.both(*sizes)
+            [out] = self.theirs(network(foreign.Graph(READ_BY_OPENCV)))
+            maps = [out[:, :19], out[:, 19:]] if sizes[0] == 19 else [out[:, 38:], out[:, :38]]
+            for opset in (9, 12, 13, 21):
+                with self.subTest(sizes=sizes, opset=opset):
+                    self.imported(network(foreign.Graph(opset)), *args)
+                    told = self.told()
+                    self.assertEqual((told["output"]["heatmaps"], told["skeleton"]), (19, "coco18"))
+                    self.compare(maps)
+
+    def test_split_inside_the_graph(self):
+        def network(g):
+            x = g.conv(g.act(g.conv("image", 8, stride=8)), 57)
+            for part, name in zip(g.split(x, 38, 19), ("fields", "maps")):
+                g.output(g.node("Identity", [part]), name)
+            return g
+
+        g = network(foreign.Graph(READ_BY_OPENCV))
+        expected = self.theirs(g, ["maps", "fields"])
+        for opset in OPSETS:
+            with self.subTest(opset=opset):
+                self.imported(network(foreign.Graph(opset)))
+                self.compare(expected)
+
+    def test_outputs_told_by_name(self):
+        """An earlier stage and one beside it have the same channels: names say which are meant."""
+        g = foreign.Graph(13)
+        x = g.act(g.conv("image", 8, stride=8))
+        g.heads(x, names=("a", "b"))
+        g.heads(g.act(g.conv(x, 8)), names=("c", "d"))
+        expected = self.theirs(g, ["a", "b"])
+        self.imported(g, "--heatmaps", "a", "--pafs", "b")
+        self.compare(expected)
+
+    # ---- input ----
+
+    def normalising(self, g):
+        x = g.node("Sub", ["image", g.weight(numpy.reshape([123.7, 116.3, 103.5], (1, 3, 1, 1)))])
+        x = g.node("Div", [x, g.weight(numpy.reshape([58.4, 57.1, 57.4], (1, 3, 1, 1)))])
+        return g.heads(g.act(g.conv(x, 8, stride=8)))
+
+    def test_normalisation_inside_the_graph(self):
+        """It is taken out of the graph and done where frames become floats."""
+        self.image *= 255
+        told = self.every_opset(self.normalising, "--order", "rgb", "--mean", "0", "--scale", "1", opsets=(9, 13, 21))
+        self.assertEqual([layer["kind"] for layer in told["layers"]], ["conv"] * 3)
+        numpy.testing.assert_allclose(told["input"]["mean"], [123.7, 116.3, 103.5], rtol=1e-5)
+        numpy.testing.assert_allclose(told["input"]["scale"], [1 / 58.4, 1 / 57.1, 1 / 57.4], rtol=1e-5)
+
+    def test_colours_in_the_other_order(self):
+        """The order is for whoever feeds the network; the weights stay as they are."""
+        for order in ("bgr", "rgb"):
+            g = foreign.mobilenet(foreign.Graph(13))
+            self.imported(g, "--order", order)
+            self.assertEqual(self.told()["input"]["order"], order)
+            self.compare(self.theirs(foreign.mobilenet(foreign.Graph(READ_BY_OPENCV))))
+
+    # ---- what is refused ----
+
+    def test_unknown_operators_are_named_with_their_node(self):
+        for op in ("GridSample", "Einsum", "InstanceNormalization"):
+            g = foreign.Graph(16)
+            x = g.node(op, [g.conv("image", 8, stride=8)])
+            g.heads(x)
+            self.refused(g, f"node '{g.nodes[1].name}' ({op})", "not known to posed")
+
+    def test_sizes_of_other_tensors_are_refused(self):
+        g = foreign.Graph(13)
+        x = g.conv("image", 8, stride=4)
+        deep = g.conv(x, 8, stride=2)
+        sizes = g.node("Concat", [g.size(x, axis) for axis in range(4)], axis=0)
+        y = g.node("Resize", [deep, "", "", sizes], mode="nearest")
+        g.channels[y] = 8
+        g.heads(g.concat(x, y))
+        self.refused(g, "(Resize)", "export with scale_factor")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
