@@ -23,6 +23,7 @@ static const struct op {
     {"Clip", pd_op_clip, 1, 3},
     {"Concat", pd_op_concat, 1, PD_LAYER_INPUTS_MAX},
     {"Constant", pd_op_constant, 0, 0},
+    {"ConstantOfShape", pd_op_constant_of_shape, 1, 1},
     {"Conv", pd_op_conv, 2, 3},
     {"ConvTranspose", pd_op_conv_transpose, 2, 3},
     {"Div", pd_op_arithmetic, 2, 2},

@@ -28,7 +28,8 @@ struct pd_value {
     bool flat;         /* TENSOR: seen as n x (c*h*w) */
     int pad[4];        /* TENSOR: zeros that the next convolution adds: top, left, bottom, right */
     /* SHAPE: a short vector computed from a tensor's shape. v[i] is known, or is axis[i] of some tensor */
-    int n_dims, n; /* n_dims 0: a scalar */
+    int n_dims, n; /* n_dims 0: a scalar; 2: a matrix, row after row */
+    int columns;   /* of a matrix, not 0 */
     int64_t v[PD_LOWER_SHAPE_MAX];
     int axis[PD_LOWER_SHAPE_MAX]; /* -1: known */
 };
@@ -98,7 +99,8 @@ pd_op_fn pd_op_gemm, pd_op_matmul, pd_op_flatten, pd_op_reshape;
 pd_op_fn pd_op_arithmetic, pd_op_batch_norm;
 pd_op_fn pd_op_activation, pd_op_clip, pd_op_prelu, pd_op_hard_sigmoid;
 pd_op_fn pd_op_concat, pd_op_split, pd_op_slice, pd_op_resize;
-pd_op_fn pd_op_identity, pd_op_constant, pd_op_shape, pd_op_gather, pd_op_squeeze, pd_op_cast, pd_op_transpose;
+pd_op_fn pd_op_identity, pd_op_constant, pd_op_constant_of_shape, pd_op_shape, pd_op_gather, pd_op_squeeze, pd_op_cast,
+    pd_op_transpose;
 
 /* op_shape.c: a short vector of integers, from a constant or a shape computation. False when it is neither. */
 bool pd_lower_vector(const struct pd_value *value, struct pd_value *ret_vector);
@@ -107,6 +109,11 @@ int pd_lower_concat_vectors(struct pd_lower *lw);
 /* Integers, by the node's operator: what exporters leave of sizes and channel counts. */
 int pd_lower_compute(struct pd_lower *lw, const struct pd_value *a, const struct pd_value *b);
 int pd_lower_slice_vector(struct pd_lower *lw, const struct pd_value *vector, int64_t start, int64_t end);
+
+/* op_matrix.c: @m is an integer matrix, PD_VALUE_SHAPE with n_dims 2; @data one or a vector. */
+int pd_lower_reshape_integers(struct pd_lower *lw, const struct pd_value *data, const struct pd_value *shape);
+int pd_lower_turn_upside_down(struct pd_lower *lw, const struct pd_value *m);
+int pd_lower_transpose_integers(struct pd_lower *lw, const struct pd_value *m);
 
 /* ---- passes, in this order ---- */
 int pd_lower_outputs(struct pd_lower *lw); /* sets heat, paf, and skeleton */

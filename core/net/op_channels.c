@@ -114,6 +114,10 @@ int pd_op_slice(struct pd_lower *lw)
         r = slice_parameter(lw, 4, "steps", 1, &step);
     if (r < 0)
         return r;
+    const struct pd_value *data = pd_lower_input(lw, 0);
+    if (data->kind == PD_VALUE_SHAPE && data->n_dims == 2 && axis == 0 && step == -1 && start == -1 &&
+        end <= -INT64_MAX)
+        return pd_lower_turn_upside_down(lw, data);
     if (step != 1)
         return pd_lower_fail(lw, -ENOTSUP, "step %lld; only 1 is supported", (long long)step);
     struct pd_value vector;

@@ -259,8 +259,12 @@ int pd_op_pad(struct pd_lower *lw)
         return r;
     const Onnx__AttributeProto *a = pd_attr(lw->node, "pads");
     const struct pd_value *given = pd_lower_input(lw, 1), *fill = pd_lower_input(lw, 2);
-    const int64_t *p = a ? a->ints : given && given->kind == PD_VALUE_CONST ? given->k.i : NULL;
-    size_t n = a ? a->n_ints : p ? given->k.count : 0;
+    struct pd_value pads = {0};
+    bool known = !a && pd_lower_vector(given, &pads);
+    for (int k = 0; k < pads.n; k++)
+        known &= pads.axis[k] < 0;
+    const int64_t *p = a ? a->ints : pads.v;
+    size_t n = a ? a->n_ints : known ? (size_t)pads.n : 0;
     if (n != 8 || pd_lower_input(lw, 3))
         return pd_lower_fail(lw, -ENOTSUP, "constant pads for the four axes of an image are expected");
     bool zero = pd_attr_float(lw->node, "value", 0) == 0;

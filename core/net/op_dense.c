@@ -62,8 +62,8 @@ int pd_op_reshape(struct pd_lower *lw)
             return pd_lower_fail(lw, -ENOTSUP, "only a reshape to n x (c*h*w) is supported");
         return flatten(lw);
     }
-    if (data->kind != PD_VALUE_CONST)
-        return pd_lower_fail(lw, -ENOTSUP, "the shape of a shape cannot be changed");
+    if (data->kind == PD_VALUE_SHAPE)
+        return pd_lower_reshape_integers(lw, data, &shape);
     struct pd_value v = *data;
     size_t known = 1;
     int open = -1;

@@ -14,6 +14,8 @@ bool pd_lower_vector(const struct pd_value *value, struct pd_value *ret_vector)
     if (!value)
         return false;
     if (value->kind == PD_VALUE_SHAPE) {
+        if (value->n_dims > 1)
+            return false;
         *ret_vector = *value;
         return true;
     }
@@ -200,6 +202,8 @@ int pd_op_transpose(struct pd_lower *lw)
     const struct pd_value *in = pd_lower_input(lw, 0);
     const Onnx__AttributeProto *perm = pd_attr(lw->node, "perm");
     bool swap = !perm || (perm->n_ints == 2 && perm->ints[0] == 1 && perm->ints[1] == 0);
+    if (in->kind == PD_VALUE_SHAPE && in->n_dims == 2 && swap)
+        return pd_lower_transpose_integers(lw, in);
     if (in->kind != PD_VALUE_CONST || !in->k.f || in->k.n_dims != 2 || !swap)
         return pd_lower_fail(lw, -ENOTSUP,
                              "only constant matrices can be transposed; export the network as n x c x h x w");

@@ -92,6 +92,22 @@ class Graph:
         return self.node("Resize", [x, region, self.weight([1, 1, factor, factor])], mode="linear",
                          coordinate_transformation_mode=rule)
 
+    def pad(self, x, *sides):
+        """PyTorch's F.pad by @sides (left, right, top, bottom): the tracer writes the order of ONNX as a computation."""
+        if self.opset < 11:
+            left, right, top, bottom = sides
+            return self.node("Pad", [x], pads=[0, 0, top, left, 0, 0, bottom, right], mode="constant", value=0.0)
+        told = self.constant(sides)
+        length = self.node("Gather", [self.node("Shape", [told]), self.constant([0])], axis=0)
+        more = self.node("Sub", [self.node("Mul", [self.constant(4), self.constant(2)]), length])
+        zero = numpy_helper.from_array(numpy.zeros(1, numpy.int64))
+        pads = self.node("Concat", [told, self.node("ConstantOfShape", [more], value=zero)], axis=0)
+        pads = self.node("Reshape", [pads, self.constant([-1, 2])])
+        pads = self.node("Slice", [pads, *map(self.constant, ([-1], [-(2**63) + 1], [0], [-1]))])
+        pads = self.node("Reshape", [self.node("Transpose", [pads], perm=[1, 0]), self.constant([-1])])
+        fill = self.constant(0.0, numpy.float32)
+        return self.node("Pad", [x, self.node("Cast", [pads], to=TensorProto.INT64), fill], mode="constant")
+
     def concat(self, *xs):
         y = self.node("Concat", list(xs), axis=1)
         self.channels[y] = sum(self.channels[x] for x in xs)

@@ -100,6 +100,14 @@ class Foreign(unittest.TestCase):
         told = self.every_opset(foreign.leftovers)
         self.assertEqual(told["output"]["stride"], 8)
 
+    def test_padding_that_tracing_spells_out(self):
+        """Uneven sides, so that none can be taken for another."""
+        def network(g):
+            x = g.conv(g.pad("image", 1, 2, 3, 4), 8, stride=8, size=8, pad=0)
+            return g.heads(g.act(g.conv(g.pad(x, 0, 1, 2, 0), 8, pad=0)))
+
+        self.every_opset(network, opsets=(9, 11, 13, 17, 21))
+
     # ---- resizing ----
 
     def test_bilinear_between_half_pixels(self):
@@ -190,6 +198,15 @@ class Foreign(unittest.TestCase):
             x = g.node(op, [g.conv("image", 8, stride=8)])
             g.heads(x)
             self.refused(g, f"node '{g.nodes[1].name}' ({op})", "not known to posed")
+
+    def test_channels_last_is_refused_with_what_to_do(self):
+        """TensorFlow's layout: converters can keep it at the input, or turn it inside."""
+        g = foreign.Graph(13, nhwc=True)
+        g.heads(g.conv(g.node("Transpose", ["image"], perm=[0, 3, 1, 2]), 8, stride=8))
+        self.refused(g, "input 'image' is not an n x 3 x h x w image")
+        g = foreign.Graph(13)
+        g.heads(g.conv(g.node("Transpose", [g.node("Transpose", ["image"], perm=[0, 2, 3, 1])], perm=[0, 3, 1, 2]), 8))
+        self.refused(g, "(Transpose)", "export the network as n x c x h x w")
 
     def test_sizes_of_other_tensors_are_refused(self):
         g = foreign.Graph(13)
