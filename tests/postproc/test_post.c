@@ -179,6 +179,34 @@ static void trt18_agrees_with_the_plain_decoder(void **state)
     compare_scenes("trt18", 4000, 20);
 }
 
+/* The mean of peaks and limbs over the joints found, halved, weighted by the extent: known numbers in, known out. */
+static void a_persons_score_is_what_the_formula_says(void **state)
+{
+    static struct pd_candidates cand;
+    static struct pd_people people;
+    const struct pd_skeleton *skeleton = pd_skeleton_by_name("coco18");
+    const struct pd_limb *limb = &skeleton->limbs[0];
+    struct pd_post_params params = pd_post_defaults();
+    struct pd_post *post = NULL;
+    params.min_keypoints = 1;
+    params.min_score = 0;
+    memset(&cand, 0, sizeof(cand));
+    cand.n_peaks[limb->a] = cand.n_peaks[limb->b] = cand.n_connections[0] = 2;
+    cand.peaks[limb->a][0] = (struct pd_peak){100, 50, 0.8f};
+    cand.peaks[limb->b][0] = (struct pd_peak){90, 146, 0.6f}; /* 96 pixels tall */
+    cand.peaks[limb->a][1] = (struct pd_peak){300, 50, 0.8f};
+    cand.peaks[limb->b][1] = (struct pd_peak){492, 60, 0.6f}; /* 192 pixels wide */
+    cand.connections[0][0] = (struct pd_connection){0, 0, 0.5f};
+    cand.connections[0][1] = (struct pd_connection){1, 1, 0.5f};
+    assert_int_equal(pd_post_create(skeleton, skeleton->limbs, 80, 46, &post), 0);
+    assert_int_equal(pd_post_assemble(post, &cand, &params, &people), 0);
+    assert_int_equal(people.n, 2);
+    const double certain = (0.8 + 0.6 + 0.5) / 2 / 2;
+    assert_float_equal(people.person[0].score, certain * 192 / (192 + 64), 1e-6); /* the larger comes first */
+    assert_float_equal(people.person[1].score, certain * 96 / (96 + 64), 1e-6);
+    pd_post_destroy(post);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +214,7 @@ int main(void)
         cmocka_unit_test(body25_agrees_with_the_plain_decoder),
         cmocka_unit_test(mpi15_agrees_with_the_plain_decoder),
         cmocka_unit_test(trt18_agrees_with_the_plain_decoder),
+        cmocka_unit_test(a_persons_score_is_what_the_formula_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
