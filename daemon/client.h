@@ -58,4 +58,4 @@ void pd_client_close(struct pd_client *client);
 /* server.c: the last callback of a client; the server may be waiting for it. */
 void pd_server_client_gone(struct pd_server *server);
 /* server.c: a warning about clients that could not be taken, once a minute at most. */
-void pd_server_complain(struct pd_server *server, const char *text);
+void pd_server_complain(struct pd_server *server, const char *fmt, ...) PD_PRINTF(2, 3);

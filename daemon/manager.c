@@ -26,6 +26,7 @@
 #define FD_NEEDED 32      /* by a daemon without cameras and clients */
 #define DONE_GRACE_MS 10000
 #define DONE "done"
+#define RUN "posed run" /* whom the log names when a start fails */
 
 /* ---- what the loop looks at ---- */
 
@@ -234,7 +235,7 @@ void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason)
 
 static void report_problem(const char *line, void *user)
 {
-    fprintf(stderr, "posed run: %s\n", line);
+    pd_manager_log_problem(RUN, line);
 }
 
 static int replace(char **string, const char *with)
@@ -261,18 +262,18 @@ static int load_config(struct pd_manager *m)
     int r = pd_config_load(m->options.config, report_problem, NULL, &config);
     if (r < 0) {
         if (r != -EINVAL)
-            fprintf(stderr, "posed run: %s: %s\n", m->options.config, strerror(-r));
+            pd_log_err(RUN, "%s: %s", m->options.config, strerror(-r));
         return is_passing(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
     }
     if (replace(&config->socket, m->options.socket) < 0 || replace(&config->engine, m->options.engine) < 0 ||
         replace(&config->network, m->options.network) < 0) {
         pd_config_destroy(config);
-        fprintf(stderr, "posed run: out of memory\n");
+        pd_log_err(RUN, "out of memory");
         return PD_EXIT_TEMPFAIL;
     }
     m->tree = pd_tree_new(config);
     if (!m->tree)
-        fprintf(stderr, "posed run: out of memory\n");
+        pd_log_err(RUN, "out of memory");
     enum pd_log_level level;
     if (m->tree && pd_log_level_parse(config->log_level, &level) == 0)
         pd_log_set_level(level);
@@ -479,7 +480,7 @@ int pd_manager_run(const struct pd_run_options *options)
     struct pd_err err = {""};
     struct pd_manager *m = calloc(1, sizeof(*m));
     if (!m) {
-        fprintf(stderr, "posed run: out of memory\n");
+        pd_log_err(RUN, "out of memory");
         return PD_EXIT_TEMPFAIL;
     }
     m->options = *options;
@@ -496,7 +497,7 @@ int pd_manager_run(const struct pd_run_options *options)
         code = PD_EXIT_FAILURE;
     if (code != PD_EXIT_OK) {
         if (err.text[0])
-            fprintf(stderr, "posed run: %s\n", err.text);
+            pd_log_err(RUN, "%s", err.text);
         pd_tree_unref(m->tree);
         free(m);
         return code;
@@ -508,7 +509,7 @@ int pd_manager_run(const struct pd_run_options *options)
         start_watching(m);
         pd_notify("READY=1");
     } else {
-        fprintf(stderr, "posed run: %s\n", err.text);
+        pd_log_err(RUN, "%s", err.text);
         m->exit_code = code;
         if (m->server)
             pd_manager_stop(m, code, "start failed");

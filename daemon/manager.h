@@ -69,6 +69,8 @@ void pd_manager_go_on_stopping(struct pd_manager *m);
 
 /* ---- manager_cameras.c ---- */
 int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err);
+/* What pd_config_load() reports, with the priority that it has. */
+void pd_manager_log_problem(const char *context, const char *line);
 /* SIGHUP: read everything anew; on any mistake nothing changes. */
 void pd_manager_reload(struct pd_manager *m);
 void pd_manager_on_event(struct pd_manager *m, struct pd_event *event);

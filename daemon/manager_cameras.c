@@ -222,7 +222,7 @@ static void finish_stop(struct pd_manager *m, struct pd_camera *camera)
     struct pd_err err;
     bool again = camera->next_config != NULL;
     if (again && start_camera(m, camera->next_tree, camera->next_config, camera, &err) < 0) {
-        pd_log_err(NULL, "%s", err.text);
+        pd_log_err("reload", "%s; this camera is not watched", err.text);
         again = false;
     }
     if (!again) {
@@ -292,7 +292,7 @@ static void on_camera_diff(const struct pd_camera_config *before, const struct p
     } else if (want) {
         struct pd_err err;
         if (start_camera(m, reload->tree, after, NULL, &err) < 0)
-            pd_log_err(NULL, "%s", err.text);
+            pd_log_err("reload", "%s; this camera is not watched", err.text);
         else
             reload->added++;
     }
@@ -304,9 +304,17 @@ static void on_key_diff(const char *key, bool live, void *user)
         pd_log_warn("reload", "%s has changed and takes effect at the next restart", key);
 }
 
+void pd_manager_log_problem(const char *context, const char *line)
+{
+    if (strstr(line, ": warning: "))
+        pd_log_warn(context, "%s", line);
+    else
+        pd_log_err(context, "%s", line);
+}
+
 static void report_problem(const char *line, void *user)
 {
-    pd_log_err("reload", "%s", line);
+    pd_manager_log_problem("reload", line);
 }
 
 static void apply_live_keys(struct pd_manager *m, const struct pd_config *config)

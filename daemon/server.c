@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -105,9 +106,7 @@ static void on_connection(uv_stream_t *listener, int status)
         pd_client_accept(server);
         return;
     }
-    char text[128];
-    snprintf(text, sizeof(text), "clients have to wait: %s", uv_strerror(status));
-    pd_server_complain(server, text);
+    pd_server_complain(server, "clients have to wait: %s", uv_strerror(status));
     close_listener(server);
 }
 
@@ -130,12 +129,17 @@ static int start_listening(struct pd_server *server)
     return r;
 }
 
-void pd_server_complain(struct pd_server *server, const char *text)
+void pd_server_complain(struct pd_server *server, const char *fmt, ...)
 {
     int64_t now = pd_now_ns();
     if (server->complained_ns && now - server->complained_ns < COMPLAIN_NS)
         return;
     server->complained_ns = now;
+    char text[128];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
     pd_log_warn("socket", "%s", text);
 }
 

@@ -39,6 +39,7 @@ struct pd_source {
     bool up;           /* this connection has given a frame */
     unsigned failures; /* in a row */
     bool clock_told;   /* that the camera's clock is wrong */
+    char log_context[80];
     uint32_t random;
 
     /* any thread */
@@ -219,7 +220,7 @@ static void check_clock(struct pd_source *s)
     int64_t error = pd_reader_clock_error_us(s->reader);
     double seconds = fabs((double)error * 1e-6);
     if (error && !s->clock_told)
-        pd_log_warn(s->config.name, "its clock is %.1f %s %s this machine's; times are those of arrival meanwhile",
+        pd_log_warn(s->log_context, "its clock is %.1f %s %s this machine's; times are those of arrival meanwhile",
                     seconds < 86400 ? seconds : seconds / 86400, seconds < 86400 ? "seconds" : "days",
                     error > 0 ? "ahead of" : "behind");
     s->clock_told = error != 0;
@@ -272,7 +273,7 @@ static int read_all(struct pd_source *s, struct pd_err *err)
         int r = pd_reader_next(s->reader, &frame, err);
         disarm(s);
         if (is_bad_picture(s, r) && !atomic_load(&s->stop)) {
-            pd_log_warn(s->config.name, "%s; the folder's next picture follows", err->text);
+            pd_log_warn(s->log_context, "%s; the folder's next picture follows", err->text);
             continue;
         }
         if (r == PD_READER_E_END && !any) /* a loop would go round and round */
@@ -374,6 +375,7 @@ int pd_source_start(const struct pd_source_config *config, int camera, const str
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&s->lock, NULL);
     s->sink = *sink;
+    snprintf(s->log_context, sizeof(s->log_context), "camera %s", config->name);
     s->camera = camera;
     s->live = pd_source_is_live(config);
     s->random = (uint32_t)(pd_now_ns() ^ (camera * 2654435761u));
