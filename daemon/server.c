@@ -13,7 +13,9 @@
 #define BACKLOG 1024
 #define REST_MS 250                  /* after accept() failed, the listener is left alone for so long */
 #define COMPLAIN_NS (60 * PD_NS_PER_S) /* between two log lines about the same */
-#define PAUSE_MAX_NS (40 * PD_NS_PER_MS)
+/* Lines wait for as long as the last ones took to write, so that writing takes at most half of the loop's time and fewer,
+ * larger writes come by themselves as clients become many; but no longer than this, which nobody notices. */
+#define PAUSE_MAX_NS (8 * PD_NS_PER_MS)
 
 static void flush_one(struct pd_subscriber *sub)
 {
@@ -27,7 +29,7 @@ static void flush_all(struct pd_server *server)
     int64_t begin = pd_now_ns();
     pd_hub_spread(server->params.hub, flush_one);
     server->flushed_ns = pd_now_ns();
-    server->pause_ns = PD_MIN(3 * (server->flushed_ns - begin), PAUSE_MAX_NS);
+    server->pause_ns = PD_MIN(server->flushed_ns - begin, PAUSE_MAX_NS);
 }
 
 static void on_flush_timer(uv_timer_t *timer)
