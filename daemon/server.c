@@ -13,8 +13,8 @@
 #define BACKLOG 1024
 #define REST_MS 250                  /* after accept() failed, the listener is left alone for so long */
 #define COMPLAIN_NS (60 * PD_NS_PER_S) /* between two log lines about the same */
-/* Lines wait for as long as the last ones took to write, so that writing takes at most half of the loop's time and fewer,
- * larger writes come by themselves as clients become many; but no longer than this, which nobody notices. */
+/* Lines wait for as long as the last ones took to write, so that writing takes at most half of the loop's time, and
+ * fewer, larger writes come by themselves as clients become many; but no longer than this, which nobody notices. */
 #define PAUSE_MAX_NS (8 * PD_NS_PER_MS)
 
 static void flush_one(struct pd_subscriber *sub)
