@@ -196,12 +196,28 @@ int pd_op_constant(struct pd_lower *lw)
     return pd_lower_set_value(lw, 0, &v);
 }
 
-/* Of constant matrices only, which is how some exporters hand weights to MatMul. */
+/* To n x h x w x c, and read by no node: a converter leaves the outputs of a TensorFlow network so. */
+static bool to_channels_last_at_the_end(const struct pd_lower *lw, const Onnx__AttributeProto *perm)
+{
+    static const int64_t channels_last[] = {0, 2, 3, 1};
+    if (!perm || perm->n_ints != PD_ARRAY_SIZE(channels_last) || lw->node->n_out != 1 ||
+        memcmp(perm->ints, channels_last, sizeof(channels_last)))
+        return false;
+    for (int i = 0; i < lw->onnx->n_nodes; i++)
+        for (int k = 0; k < lw->onnx->nodes[i].n_in; k++)
+            if (lw->onnx->nodes[i].in[k] == lw->node->out[0])
+                return false;
+    return true;
+}
+
+/* Otherwise of constant matrices only, which is how some exporters hand weights to MatMul. */
 int pd_op_transpose(struct pd_lower *lw)
 {
     const struct pd_value *in = pd_lower_input(lw, 0);
     const Onnx__AttributeProto *perm = pd_attr(lw->node, "perm");
     bool swap = !perm || (perm->n_ints == 2 && perm->ints[0] == 1 && perm->ints[1] == 0);
+    if (in->kind == PD_VALUE_TENSOR && to_channels_last_at_the_end(lw, perm))
+        return pd_lower_set_value(lw, 0, in); /* the maps themselves, in whatever layout an engine has */
     if (in->kind == PD_VALUE_SHAPE && in->n_dims == 2 && swap)
         return pd_lower_transpose_integers(lw, in);
     if (in->kind != PD_VALUE_CONST || !in->k.f || in->k.n_dims != 2 || !swap)

@@ -199,6 +199,20 @@ class Foreign(unittest.TestCase):
             g.heads(x)
             self.refused(g, f"node '{g.nodes[1].name}' ({op})", "not known to posed")
 
+    def test_outputs_turned_to_channels_last_are_the_maps_themselves(self):
+        """As tf2onnx ends a network whose input it made n x c x h x w."""
+        plain = foreign.mobilenet(foreign.Graph(READ_BY_OPENCV))
+        expected = self.theirs(plain)
+        g = foreign.mobilenet(foreign.Graph(13))
+        for name in ("heatmap", "paf"):
+            inner = f"{name}.inner"
+            for node in g.nodes:
+                node.output[:] = [inner if made == name else made for made in node.output]
+            g.node("Transpose", [inner], perm=[0, 2, 3, 1])
+            g.nodes[-1].output[0] = name
+        self.imported(g)
+        self.compare(expected)
+
     def test_channels_last_is_refused_with_what_to_do(self):
         """TensorFlow's layout: converters can keep it at the input, or turn it inside."""
         g = foreign.Graph(13, nhwc=True)
