@@ -305,7 +305,8 @@ struct file_buffer {
 static void append_to_file(ProtobufCBuffer *buffer, size_t n, const uint8_t *data)
 {
     struct file_buffer *fb = PD_CONTAINER_OF(buffer, struct file_buffer, base);
-    fwrite(data, 1, n, fb->file);
+    if (n > 0) /* an empty field has no data to point to */
+        fwrite(data, 1, n, fb->file);
 }
 
 int pd_onnx_model_write(const Onnx__ModelProto *model, const char *path, struct pd_err *err)
