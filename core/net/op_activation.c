@@ -77,7 +77,7 @@ static int clip_bound(struct pd_lower *lw, int input, const char *attr, float fa
 
 int pd_op_clip(struct pd_lower *lw)
 {
-    float lo, hi;
+    float lo = 0, hi = 0;
     int r = clip_bound(lw, 1, "min", -FLT_MAX, &lo);
     if (!r)
         r = clip_bound(lw, 2, "max", FLT_MAX, &hi);
