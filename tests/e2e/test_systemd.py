@@ -184,7 +184,7 @@ class Unit(unittest.TestCase):
             wait_for("another daemon", lambda: (self.hello() or {"boot": boot})["boot"] != boot)
             times.append(time.monotonic() - begin)
         print(f"seconds from SIGKILL to hello: {', '.join(f'{t:.2f}' for t in times)}")
-        self.assertLess(min(times), 2)  # the machine may be busy once or twice
+        self.assertLess(min(times), 4)  # 1.4 to 1.7 where measured (docs/performance.md); a slower machine is no mistake
 
     def test_4_a_hung_engine_is_restarted_by_the_watchdog(self):
         restarts = int(self.show("NRestarts"))
