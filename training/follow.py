@@ -3,12 +3,14 @@
 import queue
 import sys
 import threading
+import zlib
 from typing import Sequence
 
 import torch
 
 from .labels import read_scenes, scene_chunks
 from .pictures import Pictures
+from .workers import Workers
 
 POLL = 3.0  # seconds between looks into the folders
 
@@ -16,7 +18,9 @@ POLL = 3.0  # seconds between looks into the folders
 class Follower:
     """A thread that reads chunks as they are finished; take() hands them to the training's thread."""
 
-    def __init__(self, folders: Sequence[str], seen: Sequence[str], pictures: Pictures, longest: int) -> None:
+    def __init__(self, folders: Sequence[str], seen: Sequence[str], pictures: Pictures, longest: int,
+                 workers: Workers) -> None:
+        self.workers = workers
         self.folders, self.seen, self.pictures, self.longest = folders, set(seen), pictures, longest
         self.device: torch.device = pictures.pixels.device
         self.ready: "queue.Queue[Pictures]" = queue.Queue()
@@ -28,6 +32,7 @@ class Follower:
         while not self.stop.wait(POLL):
             fresh = [c for c in scene_chunks(self.folders) if c not in self.seen]
             self.seen.update(fresh)
+            fresh = [c for c in fresh if zlib.crc32(c.encode()) % self.workers.count == self.workers.rank]
             try:
                 if fresh:
                     self.ready.put(Pictures(read_scenes(fresh), self.longest, self.device))

@@ -42,6 +42,7 @@ class Network(nn.Module):
 
     def __init__(self, graph: Graph, norm: bool = False) -> None:
         super().__init__()
+        self.shifted = False  # depthwise() instead of the library's: for compiled training
         self.ops, self.meta = graph.ops, graph.meta
         self.stages = stages_of(graph.ops)
         self.convs = nn.ModuleDict()
@@ -81,7 +82,8 @@ class Network(nn.Module):
         for op in self.ops:
             x, name = t[op.inputs[0]], key(op.output)
             if op.kind == "conv":
-                x = self.convs[name](x)
+                conv = self.convs[name]
+                x = depthwise(conv, x) if self.shifted and is_depthwise(op) else conv(x)
                 x = self.norms[name](x) if name in self.norms else x
             elif op.kind == "scale":
                 x = x * getattr(self, name)
@@ -135,6 +137,24 @@ class Network(nn.Module):
             weights[op.output + ".weight"] = weight.float().cpu()
             weights[op.output + ".bias"] = bias.float().cpu()
         return weights
+
+
+def is_depthwise(op: Op) -> bool:
+    a = op.attributes
+    return a["groups"] == a["channels"][0] == a["channels"][1] and a["kernel"] == (3, 3) and a["stride"] == (1, 1) and \
+        a["padding"] == a["dilation"]
+
+
+def depthwise(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
+    """A depthwise 3x3 convolution as a sum of shifted products: a compiler makes one kernel of it, and of its
+    derivatives, that reads memory about once. As a library's convolution it takes a multiple of that."""
+    dy, dx = conv.dilation
+    h, w = x.shape[2:]
+    around = F.pad(x, (dx, dx, dy, dy))
+    weight = conv.weight.to(x.dtype)
+    taps = [around[:, :, i * dy:i * dy + h, j * dx:j * dx + w] * weight[:, 0, i, j, None, None]
+            for i in range(3) for j in range(3)]
+    return sum(taps[1:], taps[0]) if conv.bias is None else sum(taps, conv.bias.to(x.dtype)[:, None, None])
 
 
 def key(name: str) -> str:

@@ -42,31 +42,48 @@ def pad_people(people: People, scale: float) -> Tuple[np.ndarray, np.ndarray, np
 
 
 class Pictures:
-    """pixels n x 3 x h x w bytes (BGR), sizes n x 2 (h, w); with labels points, boxes and ignore as well."""
+    """pixels n x 3 x h x w bytes (BGR), sizes n x 2 (h, w); with labels points, boxes and ignore as well.
 
-    def __init__(self, dataset: Dataset, longest: int, device: torch.device) -> None:
+    room: keep space for so many pictures. append() fills it, and then replaces the oldest ones."""
+
+    def __init__(self, dataset: Dataset, longest: int, device: torch.device, room: int = 0) -> None:
         cv2.setNumThreads(1)  # one thread a picture is enough
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = list(pool.map(lambda data: decode(data, longest), dataset.pictures))
-        sizes = np.array([p.shape[:2] for p, _ in decoded], np.int64)
-        canvas = sizes.max(axis=0)
-        pixels = torch.zeros(len(decoded), 3, *canvas.tolist(), dtype=torch.uint8)
-        for i, (picture, _) in enumerate(decoded):
-            pixels[i, :, :sizes[i, 0], :sizes[i, 1]] = torch.from_numpy(picture).permute(2, 0, 1)
-        self.pixels = pixels.to(device)  # all at once: every copy waits for the steps that are under way
-        self.sizes = torch.from_numpy(sizes).to(device, torch.float32)
+            sizes = np.array([p.shape[:2] for p, _ in decoded], np.int64)
+            pixels = torch.zeros(len(decoded), 3, *sizes.max(axis=0).tolist(), dtype=torch.uint8)
+
+            def lay(i: int) -> None:
+                pixels[i, :, :sizes[i, 0], :sizes[i, 1]] = torch.from_numpy(decoded[i][0]).permute(2, 0, 1)
+            list(pool.map(lay, range(len(decoded))))
+        room = max(room, len(decoded))
+        self.count, self.next = len(decoded), len(decoded) % room  # next: the row to fill, in the end the oldest
+        self.pixels = with_room(pixels, room, device)  # all at once: every copy waits for the steps under way
+        self.sizes = with_room(torch.from_numpy(sizes).to(torch.float32), room, device)
         scales = [s for _, s in decoded]
         self.points: Optional[torch.Tensor] = None
         if dataset.people:
             parts = [np.stack(p) for p in zip(*(pad_people(p, s) for p, s in zip(dataset.people, scales)))]
-            self.points, self.boxes, self.ignore = (torch.from_numpy(p).to(device) for p in parts)
+            self.points, self.boxes, self.ignore = (with_room(torch.from_numpy(p), room, device) for p in parts)
 
     def append(self, other: "Pictures") -> None:
-        """Of the same kind and canvas."""
+        """Of the same kind and canvas, at most as many as there is room for."""
         if other.pixels.shape[1:] != self.pixels.shape[1:] or self.points is None or other.points is None:
             raise ValueError(f"pictures of {list(other.pixels.shape[2:])} cannot join {list(self.pixels.shape[2:])}")
+        room, n = len(self.pixels), min(len(other), len(self.pixels))
+        rows = (torch.arange(n, device=self.pixels.device) + self.next) % room
         for name in ("pixels", "sizes", "points", "boxes", "ignore"):
-            setattr(self, name, torch.cat([getattr(self, name), getattr(other, name)]))
+            getattr(self, name)[rows] = getattr(other, name)[:n]
+        self.count, self.next = min(room, self.count + n), (self.next + n) % room
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return self.count
+
+
+def with_room(values: torch.Tensor, room: int, device: torch.device) -> torch.Tensor:
+    """On the device, with rows for room pictures; those behind the given ones are not yet filled."""
+    if room == len(values):
+        return values.to(device)
+    rows = torch.empty(room, *values.shape[1:], dtype=values.dtype, device=device)
+    rows[:len(values)] = values.to(device)
+    return rows

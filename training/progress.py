@@ -16,8 +16,8 @@ class Bar:
     LINE_EVERY = 10.0  # seconds between lines in a log
     DRAW_EVERY = 0.2
 
-    def __init__(self, total: float, what: str) -> None:
-        self.total, self.what = max(total, 1e-9), what
+    def __init__(self, total: float, what: str, quiet: bool = False) -> None:
+        self.total, self.what, self.quiet = max(total, 1e-9), what, quiet
         self.done, self.text = 0.0, ""
         self.started = self.drawn = time.monotonic()
         self.terminal = sys.stderr.isatty()
@@ -33,6 +33,8 @@ class Bar:
                 self._draw(now)
 
     def _draw(self, now: float) -> None:
+        if self.quiet:
+            return
         share = min(self.done / self.total, 1.0)
         full = int(share * self.WIDTH)
         elapsed = now - self.started
@@ -45,5 +47,5 @@ class Bar:
     def close(self) -> None:
         with self.lock:
             self._draw(time.monotonic())
-            if self.terminal:
+            if self.terminal and not self.quiet:
                 print(file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Tuple
 
 import torch
 
-from .skeleton import LIMB_WIDTH, LIMBS_BY_CHANNEL, N_PAF, OFFSET, SIGMA, STRIDE
+from .skeleton import LIMB_WIDTH, LIMBS_BY_CHANNEL, OFFSET, SIGMA, STRIDE
 
 FAINT = 0.01  # smaller values of a Gaussian are 0, as in OpenPose
 Targets = Tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -35,21 +35,19 @@ def confidence_maps(points: torch.Tensor, height: int, width: int) -> torch.Tens
 def affinity_fields(points: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """points b x p x 18 x 3 -> b x 38 x height x width, x and y of each limb."""
     x, y = sample_grid(height, width, points.device)
-    fields = torch.zeros(len(points), N_PAF, height, width, device=points.device)
-    for a, b, channel in LIMBS_BY_CHANNEL:
-        start, end = points[:, :, a], points[:, :, b]
-        way = end[..., :2] - start[..., :2]
-        length = way.norm(dim=-1)
-        unit = (way / length.clamp_min(1e-3)[..., None])[..., None, None]
-        dx, dy = x - start[..., 0, None, None], y - start[..., 1, None, None]
-        along, across = dx * unit[:, :, 0] + dy * unit[:, :, 1], dx * unit[:, :, 1] - dy * unit[:, :, 0]
-        there = (start[..., 2] > 0) & (end[..., 2] > 0) & (length > 1e-3)
-        inside = ((across.abs() <= LIMB_WIDTH) & (along >= -LIMB_WIDTH) &
-                  (along <= length[..., None, None] + LIMB_WIDTH) & there[..., None, None]).float()
-        several = inside.sum(1).clamp_min(1)
-        for i in range(2):
-            fields[:, channel + i] = (inside * unit[:, :, i]).sum(1) / several
-    return fields
+    start, end = (points[:, :, [limb[i] for limb in LIMBS_BY_CHANNEL]] for i in (0, 1))  # b x p x 19 x 3
+    way = end[..., :2] - start[..., :2]
+    length = way.norm(dim=-1)
+    unit = way / length.clamp_min(1e-3)[..., None]
+    there = (start[..., 2] > 0) & (end[..., 2] > 0) & (length > 1e-3)
+    dx, dy = x - start[..., 0, None, None], y - start[..., 1, None, None]  # b x p x 19 x 1 x w and ... x h x 1
+    ux, uy = unit[..., 0, None, None], unit[..., 1, None, None]
+    along, across = dx * ux + dy * uy, dx * uy - dy * ux
+    inside = ((across.abs() <= LIMB_WIDTH) & (along >= -LIMB_WIDTH) &
+              (along <= length[..., None, None] + LIMB_WIDTH) & there[..., None, None]).float()
+    several = inside.sum(1).clamp_min(1)
+    fields = torch.stack([(inside * u).sum(1) / several for u in (ux, uy)], 2)  # b x 19 x 2 x h x w
+    return fields.flatten(1, 2)
 
 
 def loss_weight(boxes: torch.Tensor, ignore: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:

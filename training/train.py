@@ -24,8 +24,9 @@ from .architecture import ARCHITECTURES
 from .average import Average
 from .batches import Distilled, Labelled, Mixture, Teacher
 from .export import LICENCE, export
-from .graph import Network
 from .follow import Follower
+from .graph import Network
+from .grow import grow
 from .labels import Dataset, read_coco, read_pictures, read_scenes, scene_chunks
 from .loss import network_loss
 from .onnx_file import read_onnx
@@ -34,6 +35,7 @@ from .plot import loss_plot
 from .progress import Bar
 from .skeleton import STRIDE
 from .targets import Targets
+from .workers import Workers
 
 WARM_UP = 200      # steps
 CLIP = 2.0         # norm of the gradient
@@ -53,6 +55,7 @@ def parse_arguments(argv: Optional[List[str]] = None) -> argparse.Namespace:
     data = parser.add_argument_group("what to learn from")
     data.add_argument("--scenes", nargs="+", default=[], metavar="DIR", help="folders of training.render")
     data.add_argument("--follow", action="store_true", help="also take in what is rendered into --scenes meanwhile")
+    data.add_argument("--keep", type=int, default=30000, help="of followed pictures, the newest so many (30000)")
     data.add_argument("--coco", nargs=2, default=[], metavar=("FILE", "DIR"), help="COCO annotations, their pictures")
     data.add_argument("--pictures", nargs="+", default=[], metavar="PATH", help="unlabelled: *.bin, pictures, folders")
     data.add_argument("--teacher", metavar="FILE", help="ONNX network that labels --pictures")
@@ -61,11 +64,13 @@ def parse_arguments(argv: Optional[List[str]] = None) -> argparse.Namespace:
     run = parser.add_argument_group("the run")
     run.add_argument("--out", required=True, metavar="DIR", help="folder for what it makes")
     run.add_argument("--init", metavar="FILE", help="start with the weights of this ONNX network")
+    run.add_argument("--grow", nargs="+", type=int, default=[], metavar="N", help="make the --init deeper: further "
+                     "residual blocks of each width, which change nothing at first")
     run.add_argument("--architecture", choices=ARCHITECTURES, default="posed-lite", help="without --init (posed-lite)")
     run.add_argument("--resume", metavar="DIR", help="go on from this run's checkpoint")
     run.add_argument("--seconds", type=float, default=600, help="train so long (600)")
     run.add_argument("--schedule", type=float, help="seconds from the first to the last learning rate (--seconds)")
-    run.add_argument("--batch", type=int, default=128, help="views a step (128)")
+    run.add_argument("--batch", type=int, default=128, help="views a step and device (128)")
     run.add_argument("--view", type=parse_view, default=(288, 384), metavar="WxH", help="size of a view (384x288)")
     run.add_argument("--rate", type=float, help="highest learning rate (0.002; 0.001 with --init)")
     run.add_argument("--compile", action="store_true", help="compile the step: pays in runs of many minutes")
@@ -78,6 +83,8 @@ def parse_arguments(argv: Optional[List[str]] = None) -> argparse.Namespace:
         parser.error("--pictures and --teacher go together")
     if not (args.pictures or args.scenes or args.coco):
         parser.error("nothing to learn from: give --scenes, --coco or --pictures")
+    if args.grow and not args.init:
+        parser.error("--grow goes with --init: there is nothing to make deeper")
     args.rate = args.rate or (1e-3 if args.init else 2e-3)
     return args
 
@@ -94,33 +101,39 @@ def load_teacher(args: argparse.Namespace, device: torch.device) -> Teacher:
     return teacher
 
 
-def load_data(args: argparse.Namespace, device: torch.device) -> Tuple[Mixture, Optional[Follower]]:
+def load_data(args: argparse.Namespace, device: torch.device, workers: Workers) -> Tuple[Mixture, Optional[Follower]]:
     chunks, labelled, distilled, follower = scene_chunks(args.scenes), None, None, None
-    scenes = read_scenes(chunks)
+    scenes = read_scenes(workers.mine(chunks))
     if args.coco:
         more = read_coco(*args.coco)
-        scenes = Dataset(scenes.pictures + more.pictures, scenes.people + more.people)
+        scenes = Dataset(scenes.pictures + workers.mine(more.pictures), scenes.people + workers.mine(more.people))
     if scenes.pictures:
-        labelled = Labelled(Pictures(scenes, args.longest, device), views.CAMERA)
-        follower = Follower(args.scenes, chunks, labelled.pictures, args.longest) if args.follow else None
+        room = args.keep // workers.count if args.follow else 0
+        labelled = Labelled(Pictures(scenes, args.longest, device, room), views.CAMERA)
+        follower = Follower(args.scenes, chunks, labelled.pictures, args.longest, workers) if args.follow else None
+    elif args.scenes or args.coco:
+        raise SystemExit(f"train: no labelled pictures for process {workers.rank} of {workers.count}: "
+                         f"{len(chunks)} chunks in --scenes so far")
     if args.pictures:
-        pictures = Pictures(read_pictures(args.pictures), args.longest, device)
+        pictures = Pictures(Dataset(workers.mine(read_pictures(args.pictures).pictures)), args.longest, device)
         distilled = Distilled(pictures, load_teacher(args, device), views.PHOTOGRAPH)
     print(f"train: {len(labelled.pictures) if labelled else 0} labelled pictures, "
-          f"{len(distilled.pictures) if distilled else 0} for the teacher", file=sys.stderr)
+          f"{len(distilled.pictures) if distilled else 0} for the teacher, on {device}", file=sys.stderr)
     return Mixture(labelled, distilled, args.share), follower
 
 
 class Trainer:
     def __init__(self, args: argparse.Namespace) -> None:
-        self.args, self.device = args, torch.device(args.device)
-        torch.manual_seed(args.seed)
+        self.args, self.workers = args, Workers()
+        self.device = self.workers.device(args.device)
+        torch.manual_seed(args.seed + self.workers.rank)
         torch.backends.cudnn.benchmark = True
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-        self.data, self.follower = load_data(args, self.device)
+        self.data, self.follower = load_data(args, self.device, self.workers)
         self.network = self._build().to(self.device, memory_format=torch.channels_last)
         if args.init and not args.resume:
             self.network.calibrate(self.data.batch(args.batch, args.view)[0])
+        self.workers.alike(self.network)
         self.network.train()
         self.average = Average(self.network)
         self.optimiser = self._make_optimiser()
@@ -128,6 +141,7 @@ class Trainer:
         if args.resume:
             self.at = checkpoint.load(args.resume, self.network, self.average, self.optimiser, self.device)
             self.at.schedule = 0.0 if self.at.schedule >= 1 else self.at.schedule
+        self.network.shifted = args.compile
         self.loss = torch.compile(self._loss) if args.compile else self._loss
         self.rows: List[List[float]] = []
 
@@ -136,6 +150,7 @@ class Trainer:
             graph = checkpoint.read_graph(self.args.resume)
         else:
             graph = read_onnx(self.args.init) if self.args.init else ARCHITECTURES[self.args.architecture]()
+            graph = grow(graph, self.args.grow) if self.args.grow else graph
         return Network(graph, norm=True)
 
     def _make_optimiser(self) -> torch.optim.Optimizer:
@@ -152,6 +167,7 @@ class Trainer:
         pictures, targets = self.data.batch(self.args.batch, self.args.view)
         total, last = self.loss(pictures.contiguous(memory_format=torch.channels_last), targets)
         total.backward()
+        self.workers.average_gradients(self.network.parameters())
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
@@ -170,17 +186,17 @@ class Trainer:
         args, started, before = self.args, time.monotonic(), self.at
         first, seconds0, schedule0 = before.step, before.seconds, before.schedule
         schedule = args.schedule or args.seconds / max(1e-6, 1 - schedule0)
-        bar, saved, past = Bar(args.seconds, "train, seconds"), 0.0, 0.0
+        bar, saved, past = Bar(args.seconds, "train, seconds", quiet=self.workers.rank > 0), 0.0, 0.0
         while past < args.seconds:
             rate = self._set_rate(self.at.step - first)
             losses = [self._step() for _ in range(LOOK_EVERY)]
             loss = float(torch.stack(losses).mean())  # waits for the device: the clock is right
+            loss, now = self.workers.mean(torch.tensor([loss, time.monotonic() - started], device=self.device))
             if not math.isfinite(loss):
                 raise SystemExit(f"train: the loss is {loss} at step {self.at.step}: lower --rate "
                                  f"(now {rate:.2g}) and go on from the last checkpoint")
-            now = time.monotonic() - started
             bar.step(now - past, f"step {self.at.step}, loss {loss:.4f}, "
-                                 f"{(self.at.step - first) * args.batch / now:.0f} views/s")
+                                 f"{(self.at.step - first) * args.batch * self.workers.count / now:.0f} views/s")
             past = now
             self.at.seconds, self.at.schedule = seconds0 + past, schedule0 + past / schedule
             self.rows.append([self.at.seconds, loss])
@@ -194,9 +210,12 @@ class Trainer:
             self.follower.close()
             print(f"train: {len(self.follower.pictures)} labelled pictures in the end", file=sys.stderr)
         self.save()
+        self.workers.close()
 
     def save(self) -> None:
         args = self.args
+        if self.workers.rank:
+            return
         os.makedirs(args.out, exist_ok=True)
         checkpoint.save(args.out, self.network, self.average, self.optimiser, self.at)
         name = args.name or self.network.meta.get("posed.name", args.architecture)

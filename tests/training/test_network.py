@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets, views, networks and checkpoints of training, on the CPU (TAP). Skipped without PyTorch and onnx."""
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from training import architecture, checkpoint, export, labels, onnx_file, skelet
 from training.average import Average  # noqa: E402
 from training.batches import Labelled  # noqa: E402
 from training.graph import Network  # noqa: E402
+from training.grow import grow  # noqa: E402
 from training.loss import network_loss  # noqa: E402
 from training.pictures import Pictures  # noqa: E402
 
@@ -96,7 +98,8 @@ def labels_move_with_the_picture():
         if not there or not (8 < x < 120 and 8 < y < 88):
             continue
         sides.add(side)
-        bright = (view[0].mean(0) > 128).nonzero().float().mean(0)
+        bright = (view[0].amin(0) > 250).nonzero().float().mean(0)
+        # brighter than what is laid around a picture, whose colour is random
         assert abs(bright[1] - x) < 1 and abs(bright[0] - y) < 1, (bright, x, y)
     assert sides, "no view showed the dot"
 
@@ -139,6 +142,85 @@ def bundled_network_has_the_shape_we_build():
     def shape(graph):
         return [(o.kind, o.attributes.get("channels"), o.attributes.get("dilation")) for o in graph.ops]
     assert shape(onnx_file.read_onnx(BUNDLED)) == shape(architecture.posed_lite())
+
+
+def a_grown_network_answers_nearly_as_before():
+    small = dict(width=16, features=8)
+    graph = architecture.posed_lite(residuals=2, refinements=1, **small)
+    first = Network(graph).eval()
+    graph.weights = {f"{op.output}.{part}": value for op in graph.ops if op.kind == "conv"
+                     for part, value in (("weight", first.convs[f"t_{op.output}"].weight.detach()),
+                                         ("bias", first.convs[f"t_{op.output}"].bias.detach()))}
+    grown = Network(grow(graph, [3, 2])).eval()
+    kinds = [(o.kind, o.attributes.get("channels")) for o in grown.ops]
+    assert kinds == [(o.kind, o.attributes.get("channels"))
+                     for o in architecture.posed_lite(residuals=5, refinements=3, **small).ops]
+    assert len({o.output for o in grown.ops}) == len(grown.ops)
+    picture = torch.rand(1, 3, 64, 96) * 255
+    with torch.no_grad():
+        for want, got in zip(first(picture)[-1], grown(picture)[-1]):
+            assert 0 < (want - got).norm() < .3 * want.norm(), (want.norm(), (want - got).norm())
+    try:
+        grow(graph, [1])
+    except ValueError as error:
+        assert "2 widths" in str(error)
+    else:
+        raise AssertionError("one number for two widths was taken")
+
+
+def a_shifted_depthwise_convolution_is_one():
+    network, picture = small_network(), torch.rand(2, 3, 64, 96) * 255
+    network.calibrate(picture)
+    network.eval()
+    with torch.no_grad():
+        want = network(picture)[-1]
+        network.shifted = True
+        got = network(picture)[-1]
+    assert all((a - b).abs().max() < 1e-5 for a, b in zip(want, got))
+
+
+def the_newest_pictures_are_kept():
+    def pictures(values, room=0):
+        encoded = [cv2.imencode(".png", np.full((8, 8, 3), v, np.uint8))[1].tobytes() for v in values]
+        return Pictures(labels.Dataset(encoded, [labels.People()] * len(values)), 64, CPU, room)
+    kept, n = pictures([0], room=5), 1
+    while n < 23:
+        more = int(torch.randint(1, 5, ()))
+        kept.append(pictures(range(n, n + more)))
+        n += more
+        there = sorted(int(v) for v in kept.pixels[:len(kept), 0, 0, 0])
+        assert there == list(range(max(0, n - 5), n)), (there, n)
+
+
+SHARED = """
+import sys; sys.path.insert(0, sys.argv[1])
+import torch
+from training.workers import Workers
+workers = Workers()
+workers.device("cpu")
+torch.manual_seed(workers.rank)
+layer = torch.nn.Linear(3, 2)
+workers.alike(layer)
+layer(torch.full((1, 3), 1. + workers.rank)).sum().backward()
+workers.average_gradients(layer.parameters())
+assert torch.allclose(layer.weight.grad, torch.full((2, 3), 1.5)), layer.weight.grad
+assert workers.mine(range(5)) == ([0, 2, 4], [1, 3])[workers.rank]
+assert workers.mean(torch.tensor([float(workers.rank), 4.])) == [.5, 4.]
+print(layer.weight.tolist())
+workers.close()
+"""
+
+
+def processes_share_weights_and_gradients():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    both = [subprocess.Popen([sys.executable, "-c", SHARED, ROOT], text=True, stdout=subprocess.PIPE,
+                             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                                  "MASTER_PORT": str(port)}) for rank in (0, 1)]
+    said = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert said[0] == said[1] != ""
 
 
 def unknown_layers_are_named():
@@ -189,5 +271,7 @@ def checkpoints_go_on_where_they_were():
 
 tap.run([targets_are_what_the_formulae_say, ignored_regions_weigh_nothing_but_where_somebody_is,
          labels_move_with_the_picture, exported_files_answer_as_the_network, calibrated_norms_keep_what_a_file_means,
-         bundled_network_has_the_shape_we_build, unknown_layers_are_named, learning_a_picture_lowers_the_loss,
+         bundled_network_has_the_shape_we_build, a_grown_network_answers_nearly_as_before,
+         a_shifted_depthwise_convolution_is_one, the_newest_pictures_are_kept,
+         processes_share_weights_and_gradients, unknown_layers_are_named, learning_a_picture_lowers_the_loss,
          checkpoints_go_on_where_they_were])
