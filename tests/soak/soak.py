@@ -138,6 +138,7 @@ class Soak:
             return all(self.state(name) == "up" for name in self.cameras) and \
                 all(not one.client for one in self.company[1:])
         self.quiet.set()
+        self.daemon.signal(signal.SIGHUP)  # a reload that found no descriptors left said so and changed nothing
         try:
             wait_for("every camera up and every subscriber gone", calm, 180)
             end, least = time.monotonic() + 2, None
