@@ -108,6 +108,12 @@ static int describe(struct pd_gpu *gpu, struct pd_err *err)
     snprintf(gpu->name, sizeof(gpu->name), "%s", prop.name);
     const size_t v = cudnnGetVersion();
     snprintf(gpu->version, sizeof(gpu->version), "cuDNN %zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);
+    /* What follows would fail in the first kernel, and say so in other words. */
+    if (gpu->capability < 75 && (CUDART_VERSION >= 13000 || v >= 91100))
+        return pd_err_set(err, -ENOTSUP,
+                          "%s has compute capability %d.%d, which needs CUDA 12 and cuDNN 9.10 at most: posed is "
+                          "built with CUDA %d, and here is %s",
+                          gpu->name, prop.major, prop.minor, CUDART_VERSION / 1000, gpu->version);
     return 0;
 }
 
