@@ -14,12 +14,12 @@ static void usage(FILE *out)
             "usage: posed run [OPTION...]\n\n"
             "Watch the configured cameras and send what they show to everyone who subscribes at the socket.\n"
             "Runs in the foreground until SIGTERM or SIGINT; SIGHUP reads the configuration again.\n\n"
-            "  --config FILE     configuration (default " PD_SYSCONFDIR "/posed.json)\n"
-            "  --socket PATH     listen here instead of where the configuration says\n"
-            "  --engine NAME     auto, cudnn, onednn, reference or null, instead of the configured one\n"
-            "  --network FILE    network, instead of the configured one\n"
-            "  --exit-when-done  end when every camera is a file that has ended\n"
-            "  -h, --help        this text\n\n"
+            "  -c, --config FILE     configuration (default " PD_SYSCONFDIR "/posed.json)\n"
+            "      --socket PATH     listen here instead of where the configuration says\n"
+            "      --engine NAME     auto, cudnn, onednn, reference or null, instead of the configured one\n"
+            "      --network FILE    network, instead of the configured one\n"
+            "      --exit-when-done  end when every camera is a file that has ended\n"
+            "  -h, --help            this text\n\n"
             "Exit status: 0 stopped, 1 failed, 2 wrong usage, 75 the device is lost (try again), 78 the configuration\n"
             "has mistakes (all are told). Example:\n"
             "  posed run --config ./posed.json --socket /tmp/posed.sock\n");
@@ -27,9 +27,9 @@ static void usage(FILE *out)
 
 static int run(int argc, char **argv)
 {
-    enum { CONFIG = 256, SOCKET, ENGINE, NETWORK, EXIT_WHEN_DONE };
+    enum { SOCKET = 256, ENGINE, NETWORK, EXIT_WHEN_DONE };
     static const struct option options[] = {
-        {"config", required_argument, NULL, CONFIG},
+        {"config", required_argument, NULL, 'c'},
         {"socket", required_argument, NULL, SOCKET},
         {"engine", required_argument, NULL, ENGINE},
         {"network", required_argument, NULL, NETWORK},
@@ -39,9 +39,9 @@ static int run(int argc, char **argv)
     };
     struct pd_run_options run_options = {.config = PD_SYSCONFDIR "/posed.json"};
     int opt;
-    while ((opt = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
         switch (opt) {
-        case CONFIG:
+        case 'c':
             run_options.config = optarg;
             break;
         case SOCKET:

@@ -20,7 +20,8 @@ static void usage(FILE *out)
                  "posed watches cameras and says, for every frame, where the people are.\n\n");
     for (size_t i = 0; i < PD_ARRAY_SIZE(commands) && commands[i]; i++)
         fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out, "\n`posed COMMAND --help` says more. Example: posed detect photo.jpg --draw drawn.png\n");
+    fprintf(out, "\n`posed COMMAND --help` says more, `posed --version` which one this is.\n"
+                 "Example: posed detect photo.jpg --draw drawn.png\n");
 }
 
 int main(int argc, char **argv)
