@@ -33,7 +33,8 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
 static int poll_interrupt(void *user)
 {
     struct pd_demux *d = user;
-    for (unsigned i = 0; d->network && i < d->fmt->nb_streams; i++) {
+    /* fmt is gone before the connection is closed, and TLS still says goodbye then */
+    for (unsigned i = 0; d->network && d->fmt && i < d->fmt->nb_streams; i++) {
         const AVCodecParserContext *parser = av_stream_get_parser(d->fmt->streams[i]);
         if (parser && parser->cur_offset - parser->next_frame_offset > PICTURE_BYTES_MAX && !d->interrupt.code)
             d->interrupt.code = -EMSGSIZE;
