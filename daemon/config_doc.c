@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/json_memory.h"
+
 /* ---- telling ---- */
 
 static void tell(struct pd_config_doc *doc, int line, const char *kind, const char *key, const char *fmt, va_list ap)
@@ -109,10 +111,11 @@ out:
 static int parse_text(struct pd_config_doc *doc)
 {
     json_error_t error;
+    pd_json_watch();
     doc->root = json_loadb(doc->text, doc->size, 0, &error);
+    if (pd_json_starved())
+        return -ENOMEM; /* the caller closes @doc and what is in it */
     if (!doc->root) {
-        if (json_error_code(&error) == json_error_out_of_memory)
-            return -ENOMEM;
         /* jansson quotes the text near the error, which may be a password: cut that off */
         char *near = strstr(error.text, " near ");
         if (near)
@@ -233,7 +236,12 @@ int pd_config_member_line(const struct pd_config_doc *doc, const struct pd_confi
 /* The key at the cursor without its escapes. */
 static json_t *decode_key(const char *begin, const char *end)
 {
-    return json_loadb(begin, (size_t)(end - begin), JSON_DECODE_ANY, NULL);
+    pd_json_watch();
+    json_t *key = json_loadb(begin, (size_t)(end - begin), JSON_DECODE_ANY, NULL);
+    if (!pd_json_starved())
+        return key;
+    json_decref(key);
+    return NULL;
 }
 
 int pd_config_doc_each(struct pd_config_doc *doc, int (*each)(const struct pd_config_member *member, void *user),

@@ -6,6 +6,7 @@
 
 #include "daemon/config_table.h"
 #include "daemon/config_value.h"
+#include "daemon/json_memory.h"
 
 static bool is_text(enum pd_option_type type)
 {
@@ -77,9 +78,10 @@ int pd_options_defaults(enum pd_config_scope scope, void *base)
     for (int i = 0; (opt = pd_option_at(scope, i)); i++) {
         if (!opt->def || !*opt->def)
             continue;
+        pd_json_watch();
         json_t *value = json_loads(opt->def, JSON_DECODE_ANY, NULL);
         struct pd_config_member member = {.key = opt->key, .value = value};
-        int r = value ? pd_option_set(opt, base, NULL, &member) : -ENOMEM;
+        int r = value && !pd_json_starved() ? pd_option_set(opt, base, NULL, &member) : -ENOMEM;
         json_decref(value);
         if (r < 0)
             return r;

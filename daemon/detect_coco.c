@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "daemon/detect.h"
+#include "daemon/json_memory.h"
 
 struct pd_coco_ids {
     json_t *by_name; /* file name without folder -> id */
@@ -39,7 +40,12 @@ static int fill_ids(json_t *by_name, const json_t *images)
 int pd_coco_ids_load(const char *path, struct pd_coco_ids **ret_ids, struct pd_err *err)
 {
     json_error_t at;
+    pd_json_watch();
     json_t *root = json_load_file(path, 0, &at);
+    if (pd_json_starved()) {
+        json_decref(root);
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    }
     if (!root)
         return pd_err_set(err, -EINVAL, "%s: %s", path, at.text);
     const json_t *images = json_object_get(root, "images");

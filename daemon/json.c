@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/util.h"
+#include "daemon/json_memory.h"
 #include "daemon/outbox.h"
 
 /* Text of a metrics part: escaped to at most twice its size (quotes, newlines), it fits a line. */
@@ -15,11 +16,13 @@
 /* A double's own digits, not those of its nearest binary neighbour: 0.1, not 0.10000000000000001. */
 #define JSON_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
 
-/* Takes @object, which may be NULL: any failure while it was built ends here. */
+/* Takes @object, which may be NULL, or lack what there was no memory for: any failure while it was built ends here. */
 static struct pd_line *line_of(json_t *object)
 {
-    if (!object)
+    if (pd_json_starved() || !object) {
+        json_decref(object);
         return NULL;
+    }
     struct pd_line *line = NULL;
     size_t len = json_dumpb(object, NULL, 0, JSON_FLAGS);
     char *text = len && len < PD_LINE_MAX ? malloc(len + 1) : NULL;
@@ -297,7 +300,12 @@ static int parse_object(const json_t *object, struct pd_request *request, struct
 int pd_json_parse_request(const char *text, size_t len, struct pd_request *ret_request, struct pd_err *err)
 {
     json_error_t error;
+    pd_json_watch();
     json_t *object = json_loadb(text, len, 0, &error);
+    if (pd_json_starved()) {
+        json_decref(object);
+        return pd_err_set(err, -ENOMEM, "out of memory, try again");
+    }
     if (!object)
         return pd_err_set(err, -EINVAL, "not a JSON object: %s (column %d)", error.text, error.column);
     memset(ret_request, 0, sizeof(*ret_request));

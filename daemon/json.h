@@ -98,7 +98,8 @@ struct pd_request {
     int64_t n;
 };
 
-/* Read one client line (newline gone). -EINVAL leaves in @err what the error line shall say. @text may be any bytes. */
+/* Read one client line (newline gone). -EINVAL or -ENOMEM leaves in @err what the error line shall
+ * say. @text may be any bytes. */
 int pd_json_parse_request(const char *text, size_t len, struct pd_request *ret_request, struct pd_err *err);
 
 /* The answer to a subscribe: what it came to. @unknown: names that no camera has (yet). */

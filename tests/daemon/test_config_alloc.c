@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Loading and printing a configuration while one allocation after the other fails: each ends with -ENOMEM, and a
- * sanitizer sees no leak. When loading, only our own fail: jansson 2.14 does not look whether its token buffer could
- * grow, and a string is then cut short without a word. When printing, jansson's fail as well.
+ * Loading and printing a configuration while one allocation after the other fails, ours and jansson's: each ends with
+ * -ENOMEM, and a sanitizer sees no leak.
  */
 #include "tests/core/test.h"
 
