@@ -142,6 +142,7 @@ static struct pd_source_config source_config(const struct pd_camera *camera)
     bool gpu = camera->device_frames && strcmp(c->hwaccel, "none") != 0;
     return (struct pd_source_config){
         .name = c->name, .url = c->url, .username = c->username, .password = c->password, .transport = c->transport,
+        .ca_file = c->ca_file, .tls_name = c->tls_name,
         .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps,
         .hwaccel = gpu ? "cuda" : "none",
         /* decoders are shared out among the GPUs; an engine on another one fetches the frame */

@@ -39,6 +39,8 @@ static void look_at(struct job *job)
         .input = camera->url,
         .username = camera->username,
         .password = camera->password,
+        .ca_file = camera->ca_file,
+        .tls_name = camera->tls_name,
         .transport = camera->transport,
         .live = !pd_config_url_path(camera->url),
         .interrupt = past_deadline,

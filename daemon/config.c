@@ -29,7 +29,7 @@ struct filling {
     enum pd_config_scope scope;
     void *base;
     /* lines of keys that are looked at again when all are known; 0: not there */
-    int url_line, password_line, socket_line, cameras_dir_line, loop_line, metrics_line;
+    int url_line, password_line, socket_line, cameras_dir_line, loop_line, metrics_line, ca_line, tls_name_line;
 };
 
 static void remember_line(struct filling *f, const struct pd_config_member *m)
@@ -42,6 +42,8 @@ static void remember_line(struct filling *f, const struct pd_config_member *m)
                   {"socket", &f->socket_line},
                   {"cameras_dir", &f->cameras_dir_line},
                   {"loop", &f->loop_line},
+                  {"ca_file", &f->ca_line},
+                  {"tls_name", &f->tls_name_line},
                   {"metrics_listen", &f->metrics_line}};
     for (size_t i = 0; i < PD_ARRAY_SIZE(wanted); i++)
         if (!strcmp(m->key, wanted[i].key))
@@ -130,6 +132,15 @@ out:
 
 /* ---- cameras.d ---- */
 
+static void check_tls(const struct filling *f, const struct pd_camera_config *camera)
+{
+    if (camera->ca_file && camera->url && !pd_config_url_is_tls(camera->url))
+        pd_config_problem(f->doc, f->ca_line, "ca_file", "found with a url that is not encrypted, expected rtsps:// or "
+                          "https://");
+    if (camera->tls_name && !camera->ca_file)
+        pd_config_problem(f->doc, f->tls_name_line, "tls_name", "found without ca_file, expected it with one");
+}
+
 /* What only the whole file shows. */
 static int check_camera(struct filling *f, struct pd_camera_config *camera, const char *root_dir)
 {
@@ -137,6 +148,7 @@ static int check_camera(struct filling *f, struct pd_camera_config *camera, cons
         pd_config_problem(f->doc, 1, "url", "found none, expected the camera's URL or a path");
     if (camera->url && camera->loop && !pd_config_url_path(camera->url))
         pd_config_warning(f->doc, f->loop_line, "loop", "found with an input that never ends; it is for files");
+    check_tls(f, camera);
     camera->track |= camera->smooth > 0;
     return pd_config_read_password(camera, root_dir, f->doc, PD_MAX(f->password_line, 1));
 }

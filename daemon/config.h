@@ -31,6 +31,7 @@ struct pd_camera_config {
     char *username;
     char *password_file;  /* absolute path, or a name in $CREDENTIALS_DIRECTORY */
     char *password;       /* read from password_file at load; never written anywhere */
+    char *ca_file, *tls_name; /* TLS: what the camera's certificate has to be; NULL: anything will do */
     enum pd_transport transport;
     char *hwaccel;        /* "none", "cuda", "auto" */
     bool loop, realtime;

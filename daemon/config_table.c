@@ -77,6 +77,13 @@ static const struct pd_option options[] = {
     {"password_file", PD_OPT_SECRET, CAMERA(password_file), .on_change = PD_CHANGE_CAMERA,
      .text = "File whose only line is the camera's password: a path, or the bare name of a systemd credential. A bare "
              "name outside systemd means that name in the folder credentials beside posed.json."},
+    {"ca_file", PD_OPT_PATH, CAMERA(ca_file), .on_change = PD_CHANGE_CAMERA,
+     .text = "Of https:// and rtsps:// cameras: PEM file of certificates, one of them the camera's own or the one that "
+             "signed it; a camera that shows another is not watched. Not set: the stream is encrypted, but the "
+             "certificate is not checked, so whoever stands in between can pose as the camera and learn its password. "
+             "With FFmpeg 5.1 a camera at rtsps:// cannot be checked, and stays down if this is set."},
+    {"tls_name", PD_OPT_STRING, CAMERA(tls_name), .on_change = PD_CHANGE_CAMERA,
+     .text = "With ca_file: the name that the camera's certificate bears. Not set: the host of url."},
     {"transport", PD_OPT_ENUM, CAMERA(transport), .choices = transports, .def = "\"tcp\"",
      .on_change = PD_CHANGE_CAMERA, .text = "How RTSP carries the stream. udp is a little quicker and loses packets."},
     {"hwaccel", PD_OPT_CHOICE, CAMERA(hwaccel), .choices = hwaccels, .def = "\"auto\"", .on_change = PD_CHANGE_CAMERA,

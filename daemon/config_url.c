@@ -22,6 +22,11 @@ bool pd_config_url_is_stream(const char *url)
     return false;
 }
 
+bool pd_config_url_is_tls(const char *url)
+{
+    return is_scheme(url, "rtsps") || is_scheme(url, "https");
+}
+
 /* "word://", whichever word. */
 static bool has_scheme(const char *url)
 {

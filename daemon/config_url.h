@@ -9,5 +9,7 @@
 const char *pd_config_url_fault(const char *url);
 /* A network stream: rtsp, rtsps, http, https. */
 bool pd_config_url_is_stream(const char *url);
+/* One that is encrypted: rtsps, https. */
+bool pd_config_url_is_tls(const char *url);
 /* Where in @url the path of a file begins; NULL: it is a stream, a capture device or a test pattern. */
 const char *pd_config_url_path(const char *url);

@@ -27,6 +27,8 @@ int pd_av_err(struct pd_err *err, int averror, const char *name, const char *wha
 /* What libav tells of in its log alone, as seen on the calling thread since the last call. */
 unsigned pd_av_log_take_lost(void); /* RTP packets missed, in gaps of one or more */
 int pd_av_log_take_status(void);    /* the last RTSP or HTTP status that was an error, 0: none */
+bool pd_av_log_take_tls(char *text, size_t cap); /* the first complaint of TLS */
+void pd_av_log_forget(void);                     /* all of them */
 
 /* libav's log lines carry this name while the calling thread works for a camera. NULL: none. Not copied. */
 void pd_av_log_context(const char *name);

@@ -2,6 +2,7 @@
 #include "decode/avlog.h"
 
 #include <libavutil/log.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/clock.h"
@@ -19,6 +20,7 @@ static _Thread_local struct {
     unsigned lines, dropped;
     unsigned lost;
     int status;
+    char complaint[128]; /* of TLS */
 } tls = {.print_prefix = 1};
 
 void pd_av_log_context(const char *name)
@@ -40,12 +42,42 @@ int pd_av_log_take_status(void)
     return status;
 }
 
-/* That packets are missing (rtpdec.c) and which status a server answered (rtsp.c, http.c) reaches us in no other way.
- * The format string decides what the arguments are. tests/decode/test_hostile.c fails when libav changes its words. */
-static void note_facts(const char *fmt, va_list ap)
+bool pd_av_log_take_tls(char *text, size_t cap)
+{
+    snprintf(text, cap, "%s", tls.complaint);
+    tls.complaint[0] = 0;
+    return *text;
+}
+
+void pd_av_log_forget(void)
+{
+    tls.lost = 0;
+    tls.status = 0;
+    tls.complaint[0] = 0;
+}
+
+/* Which part of libav it is that speaks. */
+static bool is_from(void *ctx, const char *part)
+{
+    const AVClass *class = ctx ? *(const AVClass **)ctx : NULL;
+    return class && class->item_name && !strcmp(class->item_name(ctx), part);
+}
+
+/* That packets are missing (rtpdec.c), which status a server answered (rtsp.c, http.c) and what TLS has against its
+ * peer (tls_*.c) reaches us in no other way. The format string decides what the arguments are.
+ * tests/decode/test_hostile.c and tests/e2e/test_tls.py fail when libav changes its words. */
+static void note_facts(void *ctx, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+static void note_facts(void *ctx, const char *fmt, va_list ap)
 {
     va_list args;
     va_copy(args, ap);
+    if (is_from(ctx, "tls") && !tls.complaint[0]) {
+        vsnprintf(tls.complaint, sizeof(tls.complaint), fmt, args);
+        tls.complaint[strcspn(tls.complaint, "\r\n")] = 0;
+        va_end(args);
+        return;
+    }
     if (!strncmp(fmt, "RTP: missed %d", 14)) {
         tls.lost++;
     } else if (!strncmp(fmt, "method %s failed: %d", 20)) {
@@ -80,7 +112,7 @@ static void log_callback(void *ctx, int level, const char *fmt, va_list ap)
 {
     if (level > AV_LOG_WARNING)
         return;
-    note_facts(fmt, ap);
+    note_facts(ctx, fmt, ap);
     if (pd_log_get_level() < PD_LOG_DEBUG)
         return;
     char line[512];

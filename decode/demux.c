@@ -115,6 +115,32 @@ static int refused(const struct pd_demux *d, int status, bool known, struct pd_e
     }
 }
 
+/* libav gives no reason but "Input/output error". */
+static int refused_by_tls(const struct pd_demux *d, const char *why, struct pd_err *err)
+{
+    if (strstr(why, "failed verification"))
+        return pd_err_set(err, -EACCES, "%s: its certificate is out of date or not vouched for by ca_file", d->name);
+    if (strstr(why, "does not match hostname"))
+        return pd_err_set(err, -EACCES, "%s: its certificate is for another name: set tls_name to the one it bears",
+                          d->name);
+    return pd_err_set(err, -EPROTO, "%s: TLS: %s", d->name, why);
+}
+
+static int failed(const struct pd_demux *d, int averror, bool known, struct pd_err *err)
+{
+    char why[128];
+    int status = pd_av_log_take_status();
+    if (status >= 400)
+        return refused(d, status, known, err);
+    if (averror == AVERROR(EMFILE) || averror == AVERROR(ENFILE))
+        return pd_err_set(err, averror, "%s: too many open files: raise LimitNOFILE= of the unit", d->name);
+    if (averror == AVERROR(EPERM) && d->tls.open)
+        return pd_err_set(err, -EACCES, "%s: leads to an address without TLS, where nothing could be checked", d->name);
+    if (pd_av_log_take_tls(why, sizeof(why)))
+        return refused_by_tls(d, why, err);
+    return pd_av_err(err, averror, d->name, "cannot be opened");
+}
+
 static int open_url(struct pd_demux *d, const struct pd_reader_params *params, const struct pd_input *input,
                     AVDictionary **opts, struct pd_err *err)
 {
@@ -133,8 +159,11 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
             return cancelled(d, err, "looking up its host name");
         if (r < 0)
             return r;
+        r = pd_tls_prepare(&d->tls, input, params, d->fmt, opts, err);
+        if (r < 0)
+            return r;
     }
-    pd_av_log_take_status();
+    pd_av_log_forget();
     char *url = pd_input_url(input, params->username, params->password);
     if (!url)
         return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
@@ -145,8 +174,7 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
     if (d->interrupt.code)
         return cancelled(d, err, "connecting");
     bool known = input->user || params->username || params->password;
-    int status = pd_av_log_take_status();
-    return status >= 400 ? refused(d, status, known, err) : pd_av_err(err, r, d->name, "cannot be opened");
+    return failed(d, r, known, err);
 }
 
 static int check_options(struct pd_demux *d, const AVDictionary *opts, struct pd_err *err)

@@ -5,6 +5,7 @@
  */
 #include "core/err.h"
 #include "decode/reader_impl.h"
+#include "decode/tls.h"
 
 struct AVFormatContext;
 struct AVIOContext;
@@ -17,6 +18,7 @@ struct pd_demux {
     struct AVStream *stream;
     struct AVPacket *packet;
     struct pd_interrupt interrupt;
+    struct pd_tls tls;
     bool network;     /* the bytes are a stranger's */
     const char *name; /* for messages; the input's */
     uint64_t packets; /* of the video stream since the start of the input */

@@ -17,6 +17,7 @@ enum pd_transport { PD_TRANSPORT_TCP, PD_TRANSPORT_UDP };
 struct pd_reader_params {
     const char *input;
     const char *username, *password; /* NULL: none; kept out of every message */
+    const char *ca_file, *tls_name;  /* what a camera behind TLS has to show, see tls.h; NULL: it may show anything */
     enum pd_transport transport;     /* rtsp */
     bool live;                       /* low latency: no frame threads, no probing beyond need */
     int threads;                     /* decoder threads, files only; 0 = 1 */

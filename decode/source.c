@@ -176,6 +176,8 @@ static int open_reader(struct pd_source *s, struct pd_err *err)
         .input = c->url,
         .username = c->username,
         .password = c->password,
+        .ca_file = c->ca_file,
+        .tls_name = c->tls_name,
         .transport = c->transport,
         .live = s->live,
         .hwaccel = c->hwaccel,
@@ -349,6 +351,8 @@ static void free_source(struct pd_source *s)
     free((char *)c->username);
     free((char *)c->name);
     free((char *)c->hwaccel);
+    free((char *)c->ca_file);
+    free((char *)c->tls_name);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -387,6 +391,8 @@ int pd_source_start(const struct pd_source_config *config, int camera, const str
     copied &= copy_string(&c->username);
     copied &= copy_string(&c->password);
     copied &= copy_string(&c->hwaccel);
+    copied &= copy_string(&c->ca_file);
+    copied &= copy_string(&c->tls_name);
     int r = copied ? -pthread_create(&s->thread, NULL, source_thread, s) : -ENOMEM;
     if (r < 0) {
         r = pd_err_set(err, r, "%s: cannot start its thread: %s", config->name, strerror(-r));

@@ -20,6 +20,7 @@ const char *pd_source_state_name(enum pd_source_state state); /* the wire's "con
 struct pd_source_config {
     const char *name; /* camera name, for log lines and the thread's name */
     const char *url, *username, *password;
+    const char *ca_file, *tls_name; /* see pd_reader_params */
     enum pd_transport transport;
     bool loop;        /* files: start again at the end */
     bool realtime;    /* files: one frame each 1/fps by the monotonic clock, like a camera */

@@ -252,6 +252,8 @@ static void wrong_camera_values_are_told(void **state)
         {"\"url\": \"test:\"", "url: found a string, expected a URL", 2},
         {"\"url\": null", "url: found null, expected a URL", 2},
         {"\"track\": true", "url: found none, expected the camera's URL or a path", 1},
+        {"\"url\": \"rtsp://h/\", \"ca_file\": \"/x\"", "ca_file: found with a url that is not encrypted", 2},
+        {"\"url\": \"https://h/\", \"tls_name\": \"n\"", "tls_name: found without ca_file", 2},
         {"\"url\": \"test:people\", \"password_file\": \"/x\"", "password_file: found without a username", 2},
     };
     struct site *s = *state;
@@ -547,7 +549,7 @@ static struct pd_config *load_with(struct site *s, const char *member)
 {
     struct pd_config *c = NULL;
     char text[256];
-    snprintf(text, sizeof(text), "{\"url\": \"rtsp://h/\", \"username\": \"u\", \"password_file\": \"./pw\"%s%s}",
+    snprintf(text, sizeof(text), "{\"url\": \"rtsps://h/\", \"username\": \"u\", \"password_file\": \"./pw\"%s%s}",
              *member ? ", " : "", member);
     put(s, "cameras.d/till.json", text);
     if (load(s, &c) < 0)
@@ -558,6 +560,7 @@ static struct pd_config *load_with(struct site *s, const char *member)
 static void any_changed_key_makes_cameras_differ(void **state)
 {
     static const char *const others[] = {
+        "\"ca_file\": \"/ca\"", "\"tls_name\": \"n\", \"ca_file\": \"/ca\"",
         "\"enabled\": false", "\"transport\": \"udp\"", "\"hwaccel\": \"none\"", "\"loop\": true", "\"realtime\": true",
         "\"max_fps\": 5", "\"open_timeout_s\": 7", "\"read_timeout_s\": 2", "\"roi\": [0, 0, 0.5, 0.5]",
         "\"mask\": [[[0, 0], [1, 0], [0, 1]]]", "\"peak_threshold\": 0.3", "\"limb_threshold\": 0.3",
