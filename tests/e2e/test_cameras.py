@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What subscribers of `posed run` are told of cameras that freeze, die, come back and refuse a password, while another
-camera beside them goes on. The cameras are gst-rtsp-server's.
+"""What subscribers of `posed run` are told of cameras that freeze, die, come back and refuse a password, or find no
+descriptor, while another camera beside them goes on. The cameras are gst-rtsp-server's.
 
 usage: test_cameras.py POSED"""
 import base64
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -108,6 +109,36 @@ class Cameras(Case):
         self.assertEqual(daemon.stop()[0], 0)
         log = daemon.log.read_text()
         self.assertEqual(len(re.findall(r"camera bad.*down: ", log)), 2, log)
+
+    def test_without_descriptors_a_camera_waits_for_them_and_no_other_goes(self):
+        witness, victim = Server(self), Server(self)
+        daemon = self.daemon({"good": {"url": witness.url()}, "bad": {"url": victim.url()}})
+        client = self.client(daemon)
+        watching = Watching(client)
+        client.subscribe()
+        for camera in ("good", "bad"):
+            client.read_while(lambda: client.delivered.get(camera, 0) < 3)
+        pid = daemon.process.pid
+        before = set(os.listdir(f"/proc/{pid}/fd"))
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, limits[1]))  # what is open stays, and nothing is added
+
+        victim.kill()
+        victim.start(self)
+        end = time.monotonic() + PATIENCE
+        while "too many open files" not in (down := watching.wait("bad", "down")[0])["reason"]:
+            self.assertLess(time.monotonic(), end, down)
+        self.assertLessEqual(down["retry_s"], 10)
+        seen = client.delivered["good"]
+        client.read_while(lambda: client.delivered["good"] < seen + 25)
+        self.assertNotEqual(client.state["bad"], "up")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        watching.wait("bad", "up")
+
+        numbers = client.status()[0]
+        self.assertEqual((numbers["good"]["numbers"]["reconnects"], numbers["good"]["numbers"]["corrupt"]), (0, 0))
+        self.assertLessEqual(len(os.listdir(f"/proc/{pid}/fd")), len(before))
+        self.assertEqual(daemon.stop()[0], 0)
 
     def test_passwords_open_cameras_and_are_never_told(self):
         user, right, wrong = "ad min", "p@ss:w/rd%41?", "l3tm31n!"
