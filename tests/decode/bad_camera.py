@@ -99,6 +99,7 @@ class Session:
         self.seq, self.ended = random.Random(1).randrange(65536), False
         self.clip = CLIPS[0]
         self.payload_type = 96
+        self.deaf = False
 
     # ---- RTSP -------------------------------------------------------------------------------------------------
 
@@ -110,6 +111,8 @@ class Session:
                     self.rest = self.rest[size:]
                     continue
             data = self.socket.recv(65536)
+            while self.deaf:
+                time.sleep(1)
             if not data:
                 raise Gone
             self.rest += data
@@ -269,6 +272,13 @@ def freeze(session, number):
     session.frames(change=lambda n: "end" if n == number else None)
 
 
+def deaf(session, number):
+    """Says and hears nothing more, a goodbye neither, and holds on to the connection."""
+    freeze(session, number)
+    session.deaf = True
+    session.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+
+
 def hang_up(session, number):
     freeze(session, number)
     session.hang_up()
@@ -352,7 +362,7 @@ STREAMS = {
     "middle": lambda s, n: s.frames(begin=n),
     "jump": lambda s, n: s.frames(change=lambda i: 0 if i < n else 1 << 30),
     "back": lambda s, n: s.frames(change=lambda i: 0 if i < n else -(1 << 30)),
-    "freeze": freeze, "eof": hang_up, "bye": say_bye, "expire": expire, "resize": other_clip, "codec": other_codec,
+    "freeze": freeze, "deaf": deaf, "eof": hang_up, "bye": say_bye, "expire": expire, "resize": other_clip, "codec": other_codec,
     "type": other_type, "step": clock_step, "lose": lose, "drop": lose_frame, "reorder": reorder,
     "endless": endless_frame, "junk": junk,
 }

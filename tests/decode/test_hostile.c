@@ -8,6 +8,7 @@
  */
 #include "tests/core/test.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,6 +242,7 @@ static void cameras_that_fail_while_they_play_are_noticed_and_come_back(void **s
 {
     static const struct failure failures[] = {
         {"freeze:10+good", "timed out after", PLAYING, 1, 3, 1, NULL},
+        {"deaf:10+good", "timed out after", PLAYING, 1, 3, 1, NULL},
         {"eof:10+good", "the other side ended the stream", PLAYING, 0, 0, 1, NULL},
         {"eof:10+hevc", "the other side ended the stream", PLAYING, 0, 0, 1, NULL},
         {"bye:10+good", "timed out after", PLAYING, 1, 3, 1, NULL},
@@ -345,6 +347,39 @@ static void faults_in_a_stream_cost_the_damaged_pictures_and_no_more(void **stat
         check_fault(&faults[i], v[i]);
 }
 
+static int descriptors(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir && readdir(dir))
+        n++;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+static void a_goodbye_that_nobody_hears_holds_nothing_up(void **state)
+{
+    struct viewer *tcp = watch(&good, "good/bye", false);
+    record_wait_frames(&tcp->r, 5);
+    int before = descriptors();
+    struct viewer *down = watch(&bad, "deaf:10/down", false), *udp = watch(&bad, "deaf:10/udp", true);
+    struct viewer *stopped = watch(&bad, "deaf:10/stopped", false);
+    record_wait_frames(&stopped->r, 10);
+    double stop = record_destroy(stopped->source);
+    int failed = record_wait_state(&down->r, PD_SOURCE_DOWN, 1);
+    record_wait_state(&udp->r, PD_SOURCE_DOWN, 1);
+    double noticed = seconds(down->first_lost_ns, down->r.state_ns[failed]);
+    print_message("# stopped in %.2f s; noticed and left in %.2f s\n", stop, noticed);
+    assert_true(stop < (sanitized ? 8 : 1.5));
+    assert_true(noticed < (real_deadlines ? 3 : 1) * (sanitized ? 3 : 1) + (sanitized ? 8 : 2));
+    free(stopped);
+    leave(down);
+    leave(udp);
+    assert_int_equal(descriptors(), before);
+    leave(tcp);
+}
+
 static void the_first_frame_is_there_at_once(void **state)
 {
     double best = 1e9, worst = 0;
@@ -366,6 +401,7 @@ int main(void)
         cmocka_unit_test(one_allocation_after_a_camera_s_word_stays_small),
         cmocka_unit_test(cameras_that_do_not_open_cost_their_deadline_and_nobody_else_anything),
         cmocka_unit_test(cameras_that_fail_while_they_play_are_noticed_and_come_back),
+        cmocka_unit_test(a_goodbye_that_nobody_hears_holds_nothing_up),
         cmocka_unit_test(faults_in_a_stream_cost_the_damaged_pictures_and_no_more),
         cmocka_unit_test(the_first_frame_is_there_at_once),
     };
