@@ -19,6 +19,7 @@ struct pd_pipeline {
     struct pd_queue *queue;
     struct pd_pool *pool;
     int width, height;
+    struct pd_shape heat, paf; /* what an engine has to hand out for a frame */
     int n_lanes;
     pthread_t scheduler;
     bool started, stopped;
@@ -224,9 +225,22 @@ static void on_failed_batch(struct pd_pipeline *p, struct pd_lane *lane, const s
         tell_fatal(p, batch->status, batch->err.text);
 }
 
+/* An engine that hands out something else than its network's maps has failed; nobody may look into them. */
+static void check_maps(const struct pd_pipeline *p, struct pd_batch *batch)
+{
+    for (int i = 0; i < batch->n && batch->status == 0 && !pd_pipeline_caps(p)->candidates; i++) {
+        const struct pd_maps *m = &batch->slot[i].maps;
+        if (m->w != p->heat.w || m->h != p->heat.h || m->n_heat != p->heat.c || m->n_paf != p->paf.c)
+            batch->status = pd_err_set(&batch->err, -EIO, "maps of %dx%d with %d and %d channels, expected %dx%d with "
+                                       "%d and %d", m->w, m->h, m->n_heat, m->n_paf, p->heat.w, p->heat.h, p->heat.c,
+                                       p->paf.c);
+    }
+}
+
 static void on_batch_done(struct pd_batch *batch, void *user)
 {
     struct pd_pipeline *p = user;
+    check_maps(p, batch);
     struct pd_flight *f = PD_CONTAINER_OF(batch, struct pd_flight, batch);
     struct pd_lane *lane = f->lane;
     struct pd_stats *stats = p->params.stats;
@@ -261,9 +275,11 @@ static int make_pool(struct pd_pipeline *p, struct pd_err *err)
     if (!shapes)
         return pd_err_set(err, -ENOMEM, "out of memory");
     int r = pd_net_shapes(net, p->height, p->width, shapes, err);
+    p->heat = shapes[net->heat];
+    p->paf = shapes[net->paf];
     const struct pd_pool_params params = {
         .workers = PD_CLAMP(p->params.post_threads, 1, PD_POOL_WORKERS_MAX), .net = net,
-        .max_w = shapes[net->heat].w, .max_h = shapes[net->heat].h, .candidates = pd_pipeline_caps(p)->candidates,
+        .max_w = p->heat.w, .max_h = p->heat.h, .candidates = pd_pipeline_caps(p)->candidates,
         .handoff = p->params.handoff, .stats = p->params.stats, .finished = on_job_finished, .user = p,
     };
     free(shapes);

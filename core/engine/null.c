@@ -10,6 +10,7 @@
  *   POSED_NULL_FAIL_EVERY=N  every Nth batch fails: -EIO
  *   POSED_NULL_LOST_AFTER=N  the device is lost after N batches: -ENODEV from then on
  *   POSED_NULL_HANG_AFTER=N  the batch after N others never ends
+ *   POSED_NULL_SHAPE_AFTER=N after N batches the maps say that they are larger than they are
  * Where it poses as several devices, "30,,5" says 30 for device 0, nothing for device 1 and 5 for the next; a single
  * number is for all.
  */
@@ -35,7 +36,7 @@
 struct null_engine {
     const struct pd_net *net;
     int64_t batch_ns, frame_ns;
-    long fail_every, lost_after, hang_after; /* batches; -1: never */
+    long fail_every, lost_after, hang_after, shape_after; /* batches; -1: never */
     int device;
     long n_batches;
     struct canned *canned; /* of the size that was asked for last */
@@ -287,6 +288,7 @@ static int null_open(const struct pd_net *net, const struct pd_engine_params *pa
     e->fail_every = (long)PD_CLAMP(setting("POSED_NULL_FAIL_EVERY", e->device), -1, 1e9);
     e->lost_after = (long)PD_CLAMP(setting("POSED_NULL_LOST_AFTER", e->device), -1, 1e9);
     e->hang_after = (long)PD_CLAMP(setting("POSED_NULL_HANG_AFTER", e->device), -1, 1e9);
+    e->shape_after = (long)PD_CLAMP(setting("POSED_NULL_SHAPE_AFTER", e->device), -1, 1e9);
     r = set_size(e, params->width, params->height, err);
     if (r < 0) {
         null_close(e);
@@ -330,6 +332,7 @@ static int null_run(void *self, struct pd_batch *batch)
         batch->engine_private = e->canned;
         e->canned->refs++;
     }
+    int beyond = e->shape_after >= 0 && before >= e->shape_after ? 1000 : 0;
     for (int i = 0; i < batch->n; i++) {
         const struct pd_frame *f = batch->slot[i].frame;
         uint64_t step = (f->seq + (uint64_t)f->camera * CAMERA_PHASE) % N_STEPS;
@@ -337,7 +340,7 @@ static int null_run(void *self, struct pd_batch *batch)
         if (!maps)
             return -ENOMEM;
         batch->slot[i].maps = (struct pd_maps){
-            .w = c->heat.w, .h = c->heat.h, .n_heat = c->heat.c, .n_paf = c->paf.c,
+            .w = c->heat.w + beyond, .h = c->heat.h, .n_heat = c->heat.c, .n_paf = c->paf.c,
             .heat = maps, .paf = maps + (size_t)c->heat.c * (size_t)c->heat.h * (size_t)c->heat.w,
             .stride = (float)e->net->meta.stride, .offset = e->net->meta.offset,
         };

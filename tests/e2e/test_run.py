@@ -167,6 +167,16 @@ class Equation(Case):
         self.assertEqual(client.bye["client"]["lost"], client.lost["a"])
 
 
+    def test_an_engine_that_hands_out_another_shape_is_given_up(self):
+        daemon = self.daemon({"a": live(50)}, env={"POSED_NULL_SHAPE_AFTER": "30"})
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_to_end()
+        self.assertEqual(daemon.wait(), 75)
+        self.assertGreaterEqual(client.lost.get("a", 0), 9)
+        self.assertRegex(daemon.log.read_text(), r"maps of 1\d{3}x\d+ with \d+ and \d+ channels, expected \d+x")
+
+
 class Clients(Case):
     def test_bad_lines_are_answered_and_change_nothing(self):
         daemon = self.daemon({"a": live()})
