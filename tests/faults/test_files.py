@@ -70,6 +70,17 @@ class FullDisk(unittest.TestCase):
             self.check(run("detect", *OFFLINE, frames, stdout=full), "standard output: No space")
             self.check(run("model", "info", NETWORK, stdout=full), "No space")
 
+    def test_a_log_that_takes_nothing_more_stops_nobody(self):
+        config = self.dir / "posed.json"
+        (self.dir / "cameras.d").mkdir()
+        config.write_text(json.dumps({"socket": str(self.dir / "s"), "engine": "null", "network": NETWORK, "width": 128,
+                                      "height": 64, "cache_dir": str(self.dir)}))
+        url = "test:people?size=64x48&rate=25&frames=50"
+        (self.dir / "cameras.d" / "a.json").write_text(json.dumps({"url": url}))
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run([POSED, "run", "--config", config, "--exit-when-done"], stderr=full, timeout=PATIENCE)
+        self.assertEqual(done.returncode, 0)
+
     def test_a_reader_that_goes_ends_the_work_and_nothing_is_said(self):
         out, into = os.pipe()
         os.close(out)
