@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/log.h"
 
 /* Frames of a file that wait before its reader does: enough to fill batches, few enough to start and stop quickly. */
 #define FILE_DEPTH 8
+#define EVENT_TRIES 50
 #define SMOOTH_BETA 0.7 /* One-Euro: how fast the cutoff rises with speed; a walking person follows within two frames */
 
 struct pd_tree *pd_tree_new(struct pd_config *config)
@@ -46,6 +48,16 @@ struct pd_event *pd_event_new(enum pd_event_kind kind, struct pd_camera *camera)
     return event;
 }
 
+struct pd_event *pd_event_new_patiently(enum pd_event_kind kind, struct pd_camera *camera)
+{
+    struct pd_event *event = pd_event_new(kind, camera);
+    for (int i = 0; !event && i < EVENT_TRIES; i++) {
+        nanosleep(&(struct timespec){0, PD_NS_PER_S / EVENT_TRIES}, NULL);
+        event = pd_event_new(kind, camera);
+    }
+    return event;
+}
+
 void pd_event_free(struct pd_event *event)
 {
     pd_line_unref(event->line);
@@ -71,9 +83,9 @@ static void on_state(enum pd_source_state state, const char *reason, double retr
 {
     struct pd_camera *camera = user;
     pd_queue_set_up(camera->queue, camera->index, state == PD_SOURCE_UP);
-    struct pd_event *event = pd_event_new(PD_EVENT_STATE, camera);
+    struct pd_event *event = pd_event_new_patiently(PD_EVENT_STATE, camera);
     if (!event)
-        return; /* the next change will be told; the state itself is in the source's stats */
+        return; /* the next change will be told, if there is one; the state itself is in the source's stats */
     event->state = state;
     event->retry_s = retry_s;
     event->wall_us = pd_wall_us();

@@ -48,6 +48,8 @@ struct pd_event {
     char reason[256];
 };
 struct pd_event *pd_event_new(enum pd_event_kind kind, struct pd_camera *camera); /* NULL: out of memory */
+/* The same for what nobody tells again, on a thread that may wait: tries for a second while memory is short. */
+struct pd_event *pd_event_new_patiently(enum pd_event_kind kind, struct pd_camera *camera);
 void pd_event_free(struct pd_event *event);
 
 struct pd_camera {

@@ -202,7 +202,7 @@ static void *schedule(void *user)
 
 static void tell_fatal(struct pd_pipeline *p, int status, const char *reason)
 {
-    struct pd_event *event = pd_event_new(PD_EVENT_FATAL, NULL);
+    struct pd_event *event = pd_event_new_patiently(PD_EVENT_FATAL, NULL);
     if (!event)
         return;
     event->status = status;
