@@ -142,8 +142,8 @@ static const char *whose(void *at)
     return strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 }
 
-/* A library may itself read through a null pointer when it got no memory: that is told apart from a crash of ours.
- * Where memcpy() and the like did it, whoever called them counts. */
+/* A library may itself read through a null pointer, or call abort(), when it got no memory: that is told apart from a
+ * crash of ours. Where memcpy() and the like did it, whoever called them counts. */
 static void on_crash(int number)
 {
     void *frames[32];
@@ -166,6 +166,7 @@ bool failing_catch(const char *names)
     void *frame;
     backtrace(&frame, 1); /* loads what it needs */
     signal(SIGSEGV, on_crash);
+    signal(SIGABRT, on_crash);
     dl_iterate_phdr(look, &s);
     return s.found > 0;
 }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One allocation of FFmpeg fails (libavutil makes those of its other libraries). The same holds as in test_alloc.py, which
 has jansson's too, but for leaks of memory, which may be FFmpeg's; descriptors are counted. In a few places FFmpeg itself
-reads through a null pointer then: such runs are counted and told, and are no fault of ours. libuv calls abort() by design.
+reads through a null pointer or aborts then: such runs are counted and told, and are no fault of ours. libuv's allocations
+are left alone, for it aborts by design.
 
 usage: test_libs.py POSED_FAULTY FFMPEG      faulty.py has what the environment may set"""
 import json
