@@ -324,6 +324,8 @@ static bool ended_early(const struct pd_demux *d, double *ret_promised)
 static int at_end(struct pd_demux *d, int averror, struct pd_err *err)
 {
     double promised = 0;
+    if (averror == AVERROR(ENOMEM)) /* nothing is wrong with the clip */
+        return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
     if (pd_demux_is_live(d))
         return averror == AVERROR_EOF ? pd_err_set(err, -EPIPE, "%s: the other side ended the stream", d->name)
                                       : pd_av_err(err, averror, d->name, "reading failed");

@@ -80,7 +80,7 @@ class Runs:
         return None if errors.strip() or name == "check" else f"ended with {code} and said nothing"
 
 
-def points(rng, totals, everything):
+def points(rng, totals, everything, bursts):
     """Command, allocation, failures in a row."""
     if everything:
         yield from ((c, n, 1) for c in totals for n in range(1, totals[c] + 1))
@@ -90,10 +90,10 @@ def points(rng, totals, everything):
         command = rng.choice(list(totals))
         total = totals[command]
         first, last = rng.choice(((1, total), (1, min(total, 400)), (max(1, total - 50), total)))
-        yield command, rng.randint(first, last), rng.choice((1, 1, 1, 20))
+        yield command, rng.randint(first, last), rng.choice(bursts)
 
 
-def sweep(make, env=None, beside=None, jobs=1):
+def sweep(make, env=None, beside=None, jobs=1, bursts=(1, 1, 1, 20)):
     """The exit code of the test."""
     seed = int(os.environ.get("POSED_FAULT_SEED", random.randrange(1 << 30)))
     jobs = int(os.environ.get("POSED_FAULT_JOBS", jobs))
@@ -133,7 +133,7 @@ def sweep(make, env=None, beside=None, jobs=1):
                 if wrong:
                     sys.exit(f"{command}, nothing failing: {wrong}")
         print(f"# seed {seed}; allocations: {totals}", flush=True)
-        todo = points(random.Random(seed), totals, everything)
+        todo = points(random.Random(seed), totals, everything, bursts)
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for future in [pool.submit(work, worker, todo) for worker in workers]:
                 future.result()
