@@ -77,6 +77,8 @@ class Gpu(threading.Thread):
         self.rows, self.process = [], None
         try:
             command = ["nvidia-smi", f"--query-gpu={self.FIELDS}", "--format=csv,noheader,nounits", "-lms", "500"]
+            if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
+                command += ["-i", visible.split(",")[0]]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         except FileNotFoundError:
             pass
@@ -115,6 +117,7 @@ class Daemon:
         config = {"socket": self.path, "network": os.path.abspath(args.network), "engine": args.engine,
                   "precision": args.precision, "width": int(width), "height": int(height), "batch": args.batch,
                   "batch_wait_ms": args.batch_wait_ms, "post_threads": args.post_threads,
+                  **({"devices": [int(d) for d in args.devices.split(",")]} if args.devices else {}),
                   "cache_dir": os.path.abspath(args.cache_dir) if args.cache_dir else folder}
         with open(os.path.join(folder, "posed.json"), "w") as f:
             json.dump(config, f)
@@ -175,11 +178,15 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def stop(self):
+        """Seconds until it was gone, and its exit code."""
+        begin = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(10)
+            code = self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
+            code = self.process.wait()
+        return round(time.monotonic() - begin, 2), code
 
 
 def percentile(values, p):
@@ -243,6 +250,7 @@ def main():
     p.add_argument("--clips", help="folder of videos that play one each, in turn")
     p.add_argument("--fps", type=float, default=30, help="of the clips")
     p.add_argument("--hwaccel", default="auto")
+    p.add_argument("--devices", help="numbers with commas between them; the first alone unless given")
     p.add_argument("--batch", type=int, default=0)
     p.add_argument("--batch-wait-ms", type=float, default=10)
     p.add_argument("--post-threads", type=int, default=2)
@@ -276,12 +284,14 @@ def main():
                 more, good, bad = search(daemon, gpu, good, bad, args, deadline)
                 rows += more
         finally:
-            daemon.stop()
+            stopped, code = daemon.stop()
             gpu.stop()
     result = {"network": os.path.basename(args.network), "engine": args.engine, "size": args.size,
-              "start_s": round(started, 1), "most_without_drop": good, "first_with_drop": bad, "steps": rows}
+              "start_s": round(started, 1), "most_without_drop": good, "first_with_drop": bad, "stop_s": stopped,
+              "exit_code": code, "steps": rows}
     print(json.dumps(result) if args.json else f"{result['network']} on {args.engine} at {args.size}: {good} cameras "
-          f"without a drop, {bad or 'not reached'} with; the daemon started in {started:.1f} s")
+          f"without a drop, {bad or 'not reached'} with; the daemon started in {started:.1f} s and ended in {stopped} s "
+          f"with {code}")
 
 
 if __name__ == "__main__":

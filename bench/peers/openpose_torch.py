@@ -5,12 +5,17 @@
     bench/peers/openpose_torch.py --batch 1 8 32 --mode eager graph compile --precision fp16 --peak
     bench/peers/openpose_torch.py --precision fp16 tf32 fp32 --mode eager --json peers.json --seconds 100
 
-Prints one line for each combination: milliseconds a batch (median of repeats, device events), frames/s. --peak measures
-what the device's matrix units give a product of 8192 x 8192 x 8192 of random numbers in the same precision. Nothing new
-is begun once --seconds have gone: combinations come in order of precision, then mode, then batch."""
+Prints one line for each combination as soon as it is known: milliseconds a batch (median of repeats, device events),
+frames/s. --peak measures what the device's matrix units give a product of 8192 x 8192 x 8192 of random numbers in the
+same precision. Nothing new is begun once --seconds have gone: combinations come in order of precision, then mode, then
+batch. torch.compile searches for minutes, so each batch of it is a process of its own that --compile-seconds ends."""
 import argparse
 import json
+import os
+import signal
 import statistics
+import subprocess
+import sys
 import time
 
 import torch
@@ -109,7 +114,64 @@ def set_precision(precision):
     return torch.half if precision == "fp16" else torch.float
 
 
-def main():
+def measure_row(a, precision, mode, n, net, dtype):
+    began = time.monotonic()
+    x = torch.randn(n, 3, a.height, a.width, device="cuda", dtype=dtype).to(memory_format=torch.channels_last)
+    ms = measure(net, mode, x, a.repeats if precision == "fp16" else 5)  # half a second a batch
+    return {"precision": precision, "mode": mode, "batch": n, "ms": ms, "fps": n * 1e3 / ms,
+            "seconds_to_measure": round(time.monotonic() - began)}
+
+
+def measure_apart(a, precision, mode, n):
+    """The row from a process of its own, or why there is none."""
+    command = [sys.executable, os.path.abspath(__file__), "--child", "--precision", precision, "--mode", mode, "--batch",
+               str(n), "--width", str(a.width), "--height", str(a.height), "--repeats", str(a.repeats)]
+    env = {"TORCHINDUCTOR_COMPILE_THREADS": str(os.cpu_count()), **os.environ}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env,
+                               start_new_session=True)
+    try:
+        out, log = process.communicate(timeout=a.compile_seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # with the compilers that it started
+        process.communicate()
+        return None, f"not done after {a.compile_seconds:.0f} s"
+    if process.returncode:
+        return None, (log.strip().splitlines() or [f"exit status {process.returncode}"])[-1]
+    return json.loads(out.splitlines()[-1]), ""
+
+
+def network(precision):
+    dtype = set_precision(precision)
+    return OpenPose().cuda().to(dtype).to(memory_format=torch.channels_last).eval(), dtype
+
+
+def tell(precision, mode, n, row, why):
+    head = f"{precision} batch {n:2} {mode:8}"
+    print(f"{head} left out: {why}" if not row else f"{head} {row['ms']:9.3f} ms {row['fps']:9.1f} frames/s "
+          f"({row['seconds_to_measure']} s to measure)", flush=True)
+
+
+def measure_all(a, result):
+    begin = time.monotonic()
+    for precision in a.precision:
+        net, dtype = network(precision)
+        if a.peak:
+            result["peak_tflops"][precision] = peak_tflops(dtype)
+            print(f"{precision} matrix product 8192^3: {result['peak_tflops'][precision]:.1f} TFLOP/s", flush=True)
+        for mode in a.mode:
+            for n in a.batch:
+                row, why = None, "no time"
+                if time.monotonic() - begin <= a.seconds:
+                    row, why = (measure_apart(a, precision, mode, n) if mode == "compile"
+                                else (measure_row(a, precision, mode, n, net, dtype), ""))
+                tell(precision, mode, n, row, why)
+                result["rows"] += [row] if row else []
+                if a.json:
+                    with open(a.json, "w") as f:
+                        json.dump(result, f, indent=1)
+
+
+def options():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--batch", type=int, nargs="+", default=[1, 8, 32])
     p.add_argument("--mode", nargs="+", default=["eager", "graph", "compile"], choices=["eager", "graph", "compile"])
@@ -119,35 +181,24 @@ def main():
     p.add_argument("--repeats", type=int, default=20)
     p.add_argument("--peak", action="store_true", help="the matrix product as well")
     p.add_argument("--seconds", type=float, default=1e9)
+    p.add_argument("--compile-seconds", type=float, default=300)
     p.add_argument("--json", metavar="FILE")
-    a = p.parse_args()
-    begin, rows = time.monotonic(), []
-    result = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
-              "cudnn": torch.backends.cudnn.version(), "width": a.width, "height": a.height, "peak_tflops": {},
-              "rows": rows}
-    print(f"{result['device']}, PyTorch {torch.__version__}, cuDNN {result['cudnn']}", flush=True)
+    p.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    return p.parse_args()
+
+
+def main():
+    a = options()
     with torch.inference_mode():
-        for precision in a.precision:
-            dtype = set_precision(precision)
-            if a.peak:
-                result["peak_tflops"][precision] = peak_tflops(dtype)
-                print(f"{precision} matrix product 8192^3: {result['peak_tflops'][precision]:.1f} TFLOP/s", flush=True)
-            net = OpenPose().cuda().to(dtype).to(memory_format=torch.channels_last).eval()
-            for mode in a.mode:
-                for n in a.batch:
-                    if time.monotonic() - begin > a.seconds:
-                        print(f"{precision} batch {n:2} {mode:8} left out: no time", flush=True)
-                        continue
-                    x = torch.randn(n, 3, a.height, a.width, device="cuda", dtype=dtype)
-                    took = time.monotonic()
-                    x = x.to(memory_format=torch.channels_last)
-                    ms = measure(net, mode, x, a.repeats if precision == "fp16" else 5) # half a second a batch
-                    rows.append({"precision": precision, "mode": mode, "batch": n, "ms": ms, "fps": n * 1e3 / ms})
-                    print(f"{precision} batch {n:2} {mode:8} {ms:9.3f} ms {n * 1e3 / ms:9.1f} frames/s "
-                          f"({time.monotonic() - took:.0f} s to measure)", flush=True)
-                    if a.json:
-                        with open(a.json, "w") as f:
-                            json.dump(result, f, indent=1)
+        if a.child:
+            net, dtype = network(a.precision[0])
+            print(json.dumps(measure_row(a, a.precision[0], a.mode[0], a.batch[0], net, dtype)))
+            return
+        result = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
+                  "cudnn": torch.backends.cudnn.version(), "width": a.width, "height": a.height, "peak_tflops": {},
+                  "rows": []}
+        print(f"{result['device']}, PyTorch {torch.__version__}, cuDNN {result['cudnn']}", flush=True)
+        measure_all(a, result)
 
 
 if __name__ == "__main__":
