@@ -40,9 +40,7 @@ struct pd_lane {
     int64_t submitted_ns[PD_LANE_IN_FLIGHT]; /* oldest first */
     int64_t longest_ns;
     uint64_t turn; /* when it was last given a batch: the count of batches then */
-
-    /* the engine's thread that hands batches back */
-    int failures; /* in a row */
+    int failures;  /* in a row */
     int64_t told_ns; /* when the log last heard of a failure, 0: never */
 
     /* atomic: what a report tells of the device */

@@ -113,6 +113,8 @@ static void on_job_finished(struct pd_job *job, void *user)
 static void leave_engine(struct pd_pipeline *p, struct pd_flight *f, bool failed)
 {
     pthread_mutex_lock(&p->lock);
+    if (!failed)
+        f->lane->failures = 0;
     pd_lane_leave(f->lane, pd_now_ns());
     for (int i = 0, n = f->batch.n; i < n; i++) { /* the flight may go round again only after the last of them */
         f->seats[i].failed = failed;
@@ -130,31 +132,7 @@ static void leave_engine(struct pd_pipeline *p, struct pd_flight *f, bool failed
     pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- scheduler thread ---- */
-
-/* Make @frame the next slot of @f; its camera hears of it when that cannot be. */
-static void add_slot(struct pd_pipeline *p, struct pd_flight *f, struct pd_frame *frame)
-{
-    struct pd_camera *camera = atomic_load_explicit(&p->cameras[frame->camera], memory_order_acquire);
-    pd_histogram_add(&p->params.stats->stage[PD_STAGE_QUEUE], f->taken_ns - frame->arrived_ns);
-    bool stopping = atomic_load_explicit(&p->stopping, memory_order_relaxed);
-    if (stopping || pd_camera_fit(camera, frame->width, frame->height, p->width, p->height) < 0) {
-        pd_frame_unref(&frame);
-        if (stopping)
-            pd_camera_drop(camera);
-        else
-            pd_camera_fail(camera);
-        return;
-    }
-    int i = f->batch.n++;
-    struct pd_slot *slot = &f->batch.slot[i];
-    slot->frame = frame;
-    slot->lb = camera->lb;
-    slot->mask = camera->mask ? camera->mask->cover : NULL;
-    slot->find = pd_post_find_params(&camera->config->post);
-    slot->user = f;
-    f->seats[i].job = (struct pd_job){.camera = camera, .slot = slot, .mask = pd_mask_ref(camera->mask)};
-}
+/* ---- batches coming back: an engine's thread, or the scheduler's for those that were never taken ---- */
 
 /* What the frames of a failed batch held; the cameras are told when nothing of theirs is touched any more. */
 static void fail_flight(struct pd_pipeline *p, struct pd_flight *f)
@@ -171,35 +149,6 @@ static void fail_flight(struct pd_pipeline *p, struct pd_flight *f)
         pd_camera_fail(cameras[i]);
 }
 
-static void *schedule(void *user)
-{
-    struct pd_pipeline *p = user;
-    struct pd_frame *frames[PD_BATCH_MAX];
-    for (;;) {
-        wait_for_room(p);
-        int n = pd_queue_take(p->queue, frames);
-        struct pd_flight *f = get_flight(p);
-        f->batch.n = 0;
-        f->taken_ns = pd_now_ns();
-        for (int i = 0; i < n; i++)
-            add_slot(p, f, frames[i]);
-        if (f->batch.n == 0) {
-            put_flight(p, f);
-            if (n == 0)
-                return NULL;
-            continue;
-        }
-        enter_engine(p, f);
-        int r = pd_engine_submit(f->lane->engine, &f->batch);
-        if (r < 0) {
-            pd_log_err("engine", "a batch was refused: %s", strerror(-r));
-            fail_flight(p, f);
-        }
-    }
-}
-
-/* ---- an engine's thread ---- */
-
 static void tell_fatal(struct pd_pipeline *p, int status, const char *reason)
 {
     struct pd_event *event = pd_event_new_patiently(PD_EVENT_FATAL, NULL);
@@ -214,14 +163,17 @@ static void on_failed_batch(struct pd_pipeline *p, struct pd_lane *lane, const s
 {
     if (batch->status == -ECANCELED)
         return;
-    lane->failures++;
     int64_t now = pd_now_ns();
-    if (!lane->told_ns || now - lane->told_ns > TELL_EVERY_NS) {
+    pthread_mutex_lock(&p->lock);
+    bool fatal = ++lane->failures == ENGINE_FAILURES_MAX || batch->status == -ENODEV;
+    bool tell = !lane->told_ns || now - lane->told_ns > TELL_EVERY_NS;
+    if (tell)
+        lane->told_ns = now;
+    pthread_mutex_unlock(&p->lock);
+    if (tell)
         pd_log_err("engine", "%s: a batch of %d failed, %llu so far: %s", pd_engine_caps(lane->engine)->device,
                    batch->n, (unsigned long long)pd_counted(&lane->failed_batches), batch->err.text);
-        lane->told_ns = now;
-    }
-    if (batch->status == -ENODEV || lane->failures == ENGINE_FAILURES_MAX)
+    if (fatal)
         tell_fatal(p, batch->status, batch->err.text);
 }
 
@@ -252,12 +204,71 @@ static void on_batch_done(struct pd_batch *batch, void *user)
         fail_flight(p, f);
         return;
     }
-    lane->failures = 0;
     pd_count(&lane->frames, (uint64_t)batch->n);
     pd_histogram_add(&stats->stage[PD_STAGE_SUBMIT], batch->started_ns - f->taken_ns);
     pd_histogram_add(&stats->stage[PD_STAGE_PREPROCESS], batch->preprocessed_ns - batch->started_ns);
     pd_histogram_add(&stats->stage[PD_STAGE_NETWORK], batch->done_ns - batch->preprocessed_ns);
     leave_engine(p, f, false);
+}
+
+/* ---- scheduler thread ---- */
+
+/* Make @frame the next slot of @f; its camera hears of it when that cannot be. */
+static void add_slot(struct pd_pipeline *p, struct pd_flight *f, struct pd_frame *frame)
+{
+    struct pd_camera *camera = atomic_load_explicit(&p->cameras[frame->camera], memory_order_acquire);
+    pd_histogram_add(&p->params.stats->stage[PD_STAGE_QUEUE], f->taken_ns - frame->arrived_ns);
+    bool stopping = atomic_load_explicit(&p->stopping, memory_order_relaxed);
+    if (stopping || pd_camera_fit(camera, frame->width, frame->height, p->width, p->height) < 0) {
+        pd_frame_unref(&frame);
+        if (stopping)
+            pd_camera_drop(camera);
+        else
+            pd_camera_fail(camera);
+        return;
+    }
+    int i = f->batch.n++;
+    struct pd_slot *slot = &f->batch.slot[i];
+    slot->frame = frame;
+    slot->lb = camera->lb;
+    slot->mask = camera->mask ? camera->mask->cover : NULL;
+    slot->find = pd_post_find_params(&camera->config->post);
+    slot->user = f;
+    f->seats[i].job = (struct pd_job){.camera = camera, .slot = slot, .mask = pd_mask_ref(camera->mask)};
+}
+
+/* The engine did not take @f. A device that is lost may be noticed here first. */
+static void refuse(struct pd_pipeline *p, struct pd_flight *f, int status)
+{
+    f->batch.status = status;
+    if (!f->batch.err.text[0])
+        pd_err_set(&f->batch.err, status, "the engine refused it: %s", strerror(-status));
+    on_batch_done(&f->batch, p);
+}
+
+static void *schedule(void *user)
+{
+    struct pd_pipeline *p = user;
+    struct pd_frame *frames[PD_BATCH_MAX];
+    for (;;) {
+        wait_for_room(p);
+        int n = pd_queue_take(p->queue, frames);
+        struct pd_flight *f = get_flight(p);
+        f->batch.n = 0;
+        f->taken_ns = pd_now_ns();
+        for (int i = 0; i < n; i++)
+            add_slot(p, f, frames[i]);
+        if (f->batch.n == 0) {
+            put_flight(p, f);
+            if (n == 0)
+                return NULL;
+            continue;
+        }
+        enter_engine(p, f);
+        int r = pd_engine_submit(f->lane->engine, &f->batch);
+        if (r < 0)
+            refuse(p, f, r);
+    }
 }
 
 /* ---- start ---- */
