@@ -94,6 +94,8 @@ int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *
 
 void pd_decoder_finish(struct pd_decoder *decoder)
 {
+    if (pd_hwaccel_is_forsaken(decoder))
+        decoder->avctx = NULL;
     avcodec_free_context(&decoder->avctx);
     av_frame_free(&decoder->frame);
     pd_hwaccel_detach(decoder);

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <libavcodec/avcodec.h>
@@ -10,6 +11,7 @@
 
 #include "core/log.h"
 #include "decode/decoder.h"
+#include "decode/source.h"
 
 /* Surfaces beyond what the decoder itself needs: how many frames may be on their way to the network at once. NVDEC
  * fixes the pool when the stream starts and fails above 32 in all, 19 of which H.264 may claim. */
@@ -117,6 +119,18 @@ void pd_hwaccel_attach(struct pd_decoder *decoder, const AVCodec *codec)
     decoder->avctx->opaque = decoder;
     /* Frame threads would each claim a surface more. */
     decoder->avctx->thread_count = 1;
+}
+
+static _Atomic bool forsaken;
+
+void pd_hwaccel_forsake(void)
+{
+    atomic_store(&forsaken, true);
+}
+
+bool pd_hwaccel_is_forsaken(const struct pd_decoder *decoder)
+{
+    return decoder->hardware && atomic_load(&forsaken);
 }
 
 void pd_hwaccel_detach(struct pd_decoder *decoder)

@@ -3,6 +3,8 @@
  *
  * Decoding on the GPU through FFmpeg's own hwaccel interface, with software as the answer to every "cannot".
  */
+#include <stdbool.h>
+
 struct AVCodec;
 struct pd_decoder;
 
@@ -10,3 +12,5 @@ struct pd_decoder;
 void pd_hwaccel_attach(struct pd_decoder *decoder, const struct AVCodec *codec);
 /* After the codec context is gone. */
 void pd_hwaccel_detach(struct pd_decoder *decoder);
+/* False: closing it is as quick as any. True: the process ends, and it is left to the driver. */
+bool pd_hwaccel_is_forsaken(const struct pd_decoder *decoder);

@@ -61,6 +61,9 @@ int pd_source_start(const struct pd_source_config *config, int camera, const str
 void pd_source_stop(struct pd_source *source);
 /* Stop, wait (bounded by the interrupt deadline), free. No sink call runs after it returns. */
 void pd_source_destroy(struct pd_source *source);
+/* The process is about to end: decoders on a GPU are not closed any more, which takes tens of milliseconds each, one
+ * after another. The driver frees them with the process. Any thread. */
+void pd_hwaccel_forsake(void);
 void pd_source_get_stats(struct pd_source *source, struct pd_source_stats *ret_stats);
 /* Live files, devices and streams differ in what the queue may drop. */
 bool pd_source_is_live(const struct pd_source_config *config);
