@@ -16,7 +16,7 @@ struct pd_bench_batch {
     int runs;
     double ms, best_ms; /* median and least time of a batch */
     double fps;         /* frames a second at the median */
-    double growth;      /* median time over that of batch 1 */
+    double growth;      /* median time over that of the first */
 };
 
 struct pd_bench_pipeline { /* one camera, one frame at a time; medians in ms */
@@ -41,6 +41,8 @@ struct pd_bench {
     int layer_batch;         /* frames that layers were timed with */
     int n_layers;            /* 0: the engine cannot tell */
     struct pd_layer_time *layers;
+    int n_wanted;            /* batch sizes to measure; 0: all that the engine makes plans of */
+    int wanted[PD_BENCH_BATCHES_MAX];
     int n_batches;
     struct pd_bench_batch batch[PD_BENCH_BATCHES_MAX];
     bool device_clock;       /* batches: the network alone, by the device; else input and maps in host memory */

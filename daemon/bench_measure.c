@@ -162,14 +162,16 @@ static int measure_batch(const struct pd_bench *b, struct pd_engine *engine, int
 int pd_bench_batches(struct pd_bench *bench, struct pd_engine *engine, double seconds, struct pd_err *err)
 {
     static const int sizes[PD_BENCH_BATCHES_MAX] = {1, 2, 4, 8, 16, 24, 32};
+    const int *wanted = bench->n_wanted ? bench->wanted : sizes;
+    const int n = bench->n_wanted ? bench->n_wanted : PD_BENCH_BATCHES_MAX;
     struct tensors t = {0};
     double ms;
     int r = make_tensors(bench, bench->caps->max_batch, &t, err);
     if (r == 0 && !bench->cpu_time)
-        bench->device_clock = pd_engine_time_network(engine, 1, bench->width, bench->height, &ms, err) == 0;
-    for (size_t i = 0; r == 0 && i < PD_ARRAY_SIZE(sizes) && sizes[i] <= bench->caps->max_batch; i++) {
+        bench->device_clock = pd_engine_time_network(engine, wanted[0], bench->width, bench->height, &ms, err) == 0;
+    for (int i = 0; r == 0 && i < n && wanted[i] <= bench->caps->max_batch; i++) {
         struct pd_bench_batch *row = &bench->batch[bench->n_batches];
-        r = measure_batch(bench, engine, sizes[i], seconds, &t, row, err);
+        r = measure_batch(bench, engine, wanted[i], seconds, &t, row, err);
         if (r == 0) {
             row->growth = row->ms / bench->batch[0].ms;
             bench->n_batches++;

@@ -87,7 +87,7 @@ static void print_batches(const struct pd_bench *b, FILE *out)
 {
     if (b->device_clock)
         fprintf(out, "\nnetwork alone, by the device's clock");
-    fprintf(out, "\nbatch        ms   best ms  frames/s  time/batch 1  runs\n");
+    fprintf(out, "\nbatch        ms   best ms  frames/s  time/batch %d  runs\n", b->n_batches ? b->batch[0].n : 1);
     for (int i = 0; i < b->n_batches; i++) {
         const struct pd_bench_batch *r = &b->batch[i];
         fprintf(out, "%5d %9.2f %9.2f %9.1f %12.2fx %5d\n", r->n, r->ms, r->best_ms, r->fps, r->growth, r->runs);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/bench.h"
 
 #define DEFAULT_WIDTH 456
 #define DEFAULT_HEIGHT 256
 
-enum { OPT_JSON = PD_CLI_OWN, OPT_PLOT, OPT_PRICE, OPT_SECONDS, OPT_NO_LAYERS, OPT_CPU_TIME, OPT_CAMERAS };
+enum { OPT_JSON = PD_CLI_OWN, OPT_PLOT, OPT_PRICE, OPT_SECONDS, OPT_NO_LAYERS, OPT_CPU_TIME, OPT_CAMERAS,
+       OPT_BATCHES };
 
 static const struct option options[] = {
     PD_CLI_OPTIONS,
@@ -18,6 +20,7 @@ static const struct option options[] = {
     {"no-layers", no_argument, NULL, OPT_NO_LAYERS},
     {"cpu-time", no_argument, NULL, OPT_CPU_TIME},
     {"cameras", required_argument, NULL, OPT_CAMERAS},
+    {"batches", required_argument, NULL, OPT_BATCHES},
     {0},
 };
 
@@ -27,6 +30,7 @@ struct settings {
     const char *plot;
     float price, seconds;
     int cameras;
+    int n_batches, batches[PD_BENCH_BATCHES_MAX];
 };
 
 static void help(void)
@@ -41,6 +45,7 @@ static void help(void)
         "  --price X           price of an hour of this machine: says what a camera-hour costs\n"
         "  --seconds X         how long each measurement goes on, at least (default: 1)\n"
         "  --no-layers         leave out the layers\n"
+        "  --batches N,N,...   measure these alone: on a GPU the fastest way is searched for each of them first\n"
         "  --cameras N         also N made-up cameras of 1280x720 at once, each as fast as it is served: frames a\n"
         "                      second through letterbox, network and post-processing\n"
         "  --cpu-time          batches in processor time of all threads, which a busy machine disturbs less\n"
@@ -48,6 +53,25 @@ static void help(void)
         "Here --batch is the largest batch (default: 32), and the input is %dx%d unless given.\n\n"
         "Example: posed bench --batch 8 --plot batches.svg\n",
         pd_cli_options_help, DEFAULT_WIDTH, DEFAULT_HEIGHT);
+}
+
+/* Numbers that rise, with commas between them. */
+static int parse_batches(struct settings *s, const char *text, struct pd_err *err)
+{
+    char one[16];
+    for (int last = 0; s->n_batches < PD_BENCH_BATCHES_MAX; last = s->batches[s->n_batches++]) {
+        size_t n = strcspn(text, ",");
+        snprintf(one, sizeof(one), "%.*s", (int)PD_MIN(n, sizeof(one) - 1), text);
+        int r = pd_cli_int("--batches", one, last + 1, PD_BATCH_MAX, &s->batches[s->n_batches], err);
+        if (r < 0)
+            return r;
+        if (!text[n]) {
+            s->n_batches++;
+            return 0;
+        }
+        text += n + 1;
+    }
+    return pd_err_set(err, -EINVAL, "--batches: at most %d are measured", PD_BENCH_BATCHES_MAX);
 }
 
 static int own_option(struct settings *s, int opt, const char *arg, struct pd_err *err)
@@ -68,6 +92,8 @@ static int own_option(struct settings *s, int opt, const char *arg, struct pd_er
         return 0;
     case OPT_CAMERAS:
         return pd_cli_int("--cameras", arg, 1, PD_BENCH_CAMERAS_MAX, &s->cameras, err);
+    case OPT_BATCHES:
+        return parse_batches(s, arg, err);
     case OPT_CPU_TIME:
         s->cpu_time = true;
         return 0;
@@ -119,7 +145,8 @@ static int tell(const struct settings *s, const struct pd_bench *b, struct pd_er
 
 static int bench(const struct settings *s, struct pd_net *net, struct pd_err *err)
 {
-    struct pd_bench b = {.net = net, .price = (double)s->price, .cpu_time = s->cpu_time};
+    struct pd_bench b = {.net = net, .price = (double)s->price, .cpu_time = s->cpu_time, .n_wanted = s->n_batches};
+    memcpy(b.wanted, s->batches, sizeof(b.wanted));
     b.width = pd_cli_round(net, s->cli.width ? s->cli.width : DEFAULT_WIDTH);
     b.height = pd_cli_round(net, s->cli.height ? s->cli.height : DEFAULT_HEIGHT);
     PD_CLEANUP(pd_freep) struct pd_shape *shapes = calloc((size_t)net->n_tensors, sizeof(*shapes));
@@ -132,7 +159,8 @@ static int bench(const struct settings *s, struct pd_net *net, struct pd_err *er
     for (int i = 0; i < net->n_layers; i++)
         b.gflop += 2 * pd_layer_macs(net, &net->layers[i], shapes) / 1e9;
     struct pd_engine *engine;
-    r = pd_cli_open(&s->cli, net, b.width, b.height, s->cli.batch ? s->cli.batch : PD_BATCH_MAX, 2, &engine, err);
+    int largest = s->n_batches ? s->batches[s->n_batches - 1] : PD_BATCH_MAX;
+    r = pd_cli_open(&s->cli, net, b.width, b.height, s->cli.batch ? s->cli.batch : largest, 2, &engine, err);
     if (r < 0)
         return r;
     b.caps = pd_engine_caps(engine);
