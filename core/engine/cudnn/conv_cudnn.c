@@ -14,6 +14,7 @@ enum { UID_X = 1, UID_W, UID_B, UID_R, UID_Y, UID_VIRTUAL };
 #define DESCRIPTORS_MAX 24
 
 struct pd_cudnn_plan {
+    int refs;
     cudnnBackendDescriptor_t plan;
     size_t workspace;
     bool has_bias, has_residual;
@@ -259,9 +260,15 @@ static void name_config(cudnnBackendDescriptor_t engine, cudnnBackendDescriptor_
     snprintf(name + at, cap - at, " %s", what);
 }
 
+struct pd_cudnn_plan *pd_cudnn_plan_ref(struct pd_cudnn_plan *plan)
+{
+    plan->refs++;
+    return plan;
+}
+
 void pd_cudnn_plan_destroy(struct pd_cudnn_plan *plan)
 {
-    if (!plan)
+    if (!plan || --plan->refs > 0)
         return;
     if (plan->plan)
         cudnnBackendDestroyDescriptor(plan->plan);
@@ -276,6 +283,7 @@ static struct pd_cudnn_plan *plan_of(cudnnHandle_t handle, cudnnBackendDescripto
     if (!p)
         return NULL;
     int64_t workspace = 0, n = 0;
+    p->refs = 1;
     if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &p->plan) != CUDNN_STATUS_SUCCESS ||
         cudnnBackendSetAttribute(p->plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                  &config) != CUDNN_STATUS_SUCCESS ||

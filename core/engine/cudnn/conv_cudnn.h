@@ -27,6 +27,8 @@ int pd_cudnn_plans(cudnnHandle_t handle, enum pd_cudnn_math math, const struct p
 struct pd_cudnn_plan *pd_cudnn_plan_named(cudnnHandle_t handle, enum pd_cudnn_math math,
                                           const struct pd_conv_shape *shape, int in_stride, int out_stride,
                                           const struct pd_conv_epilogue *epilogue, const char *name);
+/* Several layers may run one plan: each holds it. */
+struct pd_cudnn_plan *pd_cudnn_plan_ref(struct pd_cudnn_plan *plan);
 void pd_cudnn_plan_destroy(struct pd_cudnn_plan *plan);
 
 size_t pd_cudnn_plan_workspace(const struct pd_cudnn_plan *plan);

@@ -127,7 +127,14 @@ struct pd_gpu_step {
     struct pd_sm90_launch sm90;
     struct pd_cudnn_plan *plan;
     bool act_apart; /* the convolution ends without its activation, a pass after it applies it */
+    bool bare;      /* it ends without anything: the pass does bias and residual as well */
     char algorithm[64];
+};
+
+/* What a layer of the plan that is being made got: the next one of its kind gets the same without looking. */
+struct pd_gpu_twin {
+    char key[256], value[96];
+    struct pd_cudnn_plan *plan; /* the step's, or NULL */
 };
 
 struct pd_gpu_net {
@@ -135,6 +142,8 @@ struct pd_gpu_net {
     const struct pd_net *net;
     struct pd_gpu_memory *memory;
     struct pd_gpu_weights *weights; /* by layer */
+    struct pd_gpu_twin *twins;      /* one a layer, while a plan is being made; else NULL */
+    int n_twins;
     bool guess; /* what was never timed is not timed now either: the first candidate that runs is taken */
 };
 

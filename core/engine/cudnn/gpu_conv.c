@@ -65,8 +65,12 @@ static void describe(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_step 
 static struct pd_conv_epilogue fused_part(const struct pd_gpu_step *s)
 {
     struct pd_conv_epilogue e = s->epilogue;
-    if (s->act_apart)
+    if (s->act_apart || s->bare)
         e.act = PD_ACT_NONE;
+    if (s->bare) {
+        e.bias = NULL;
+        e.residual = NULL;
+    }
     return e;
 }
 
@@ -116,7 +120,8 @@ static int use_cudnn(struct pd_gpu_net *g, struct pd_gpu_step *s, struct pd_cudn
         r = pd_gpu_reserve_workspace(g->gpu, pd_cudnn_plan_workspace(plan), err);
     s->plan = plan;
     s->method = PD_GPU_BY_CUDNN;
-    snprintf(s->algorithm, sizeof(s->algorithm), "cudnn %.50s", pd_cudnn_plan_name(plan));
+    snprintf(s->algorithm, sizeof(s->algorithm), "cudnn %.40s%s", pd_cudnn_plan_name(plan),
+             s->bare ? ", then the rest" : "");
     return r;
 }
 
@@ -149,7 +154,7 @@ static void value_of(const struct pd_gpu_step *s, int choice, char *value, size_
     if (s->method == PD_GPU_BY_SM90)
         snprintf(value, cap, "sm90 %d", choice);
     else if (s->method == PD_GPU_BY_CUDNN)
-        snprintf(value, cap, "cudnn %s", pd_cudnn_plan_name(s->plan));
+        snprintf(value, cap, "%s %s", s->bare ? "cudnn-bare" : "cudnn", pd_cudnn_plan_name(s->plan));
     else
         snprintf(value, cap, "%s", s->method == PD_GPU_BY_STEM        ? "stem"
                                    : s->method == PD_GPU_BY_DEPTHWISE ? "depthwise"
@@ -178,11 +183,12 @@ static int recall(struct pd_gpu_net *g, struct pd_gpu_step *s, const char *value
         for (int i = 0; i < n; i++)
             if (choices[i] == choice)
                 return use_sm90(g, s, choice, err);
-    } else if (!strncmp(value, "cudnn ", 6)) {
+    } else if (!strncmp(value, "cudnn", 5) && strchr(value, ' ')) {
+        s->bare = !strncmp(value, "cudnn-bare ", 11);
         s->act_apart = !pd_cudnn_fuses(s->epilogue.act);
         const struct pd_conv_epilogue e = fused_part(s);
         struct pd_cudnn_plan *plan = pd_cudnn_plan_named(g->gpu->cudnn, g->gpu->math, &s->shape, s->in.stride,
-                                                         s->out.stride, &e, value + 6);
+                                                         s->out.stride, &e, strchr(value, ' ') + 1);
         if (plan)
             return use_cudnn(g, s, plan, err);
     } else if (!strcmp(value, "stem") && stem_can(g, s)) {
@@ -219,12 +225,16 @@ static void consider(struct pd_gpu_net *g, struct best *best, struct pd_gpu_step
     *best = (struct best){*s, ms, choice};
 }
 
-static int try_cudnn(struct pd_gpu_net *g, struct best *best, int layer, int n, struct pd_err *err)
+/* @bare: without what follows the products, of which cuDNN has kernels where it has none that end with it. */
+static int try_cudnn(struct pd_gpu_net *g, struct best *best, int layer, int n, bool bare, struct pd_err *err)
 {
     struct pd_cudnn_plan *plans[CUDNN_TRIED];
     struct pd_gpu_step s;
     describe(g, layer, n, &s);
+    if (bare && !s.epilogue.bias && !s.epilogue.residual && s.epilogue.act == PD_ACT_NONE)
+        return 0;
     s.act_apart = !pd_cudnn_fuses(s.epilogue.act);
+    s.bare = bare;
     const struct pd_conv_epilogue e = fused_part(&s);
     if ((uintptr_t)s.in.data % 16 || (uintptr_t)s.out.data % 16)
         return 0; /* the graph promises this alignment */
@@ -271,7 +281,10 @@ static int measure(struct pd_gpu_net *g, int layer, int n, struct best *best, st
         }
     }
     if (r == 0 && !settled(g, best))
-        r = try_cudnn(g, best, layer, n, err);
+        r = try_cudnn(g, best, layer, n, false, err);
+    /* without tensor cores fused kernels are few: of fp32 both kinds are tried */
+    if (r == 0 && !settled(g, best) && (best->ms <= 0 || g->gpu->math == PD_CUDNN_FP32))
+        r = try_cudnn(g, best, layer, n, true, err);
     if (r == 0 && best->ms <= 0) { /* nobody else can */
         describe(g, layer, n, &s);
         r = use_own(g, &s, PD_GPU_BY_DIRECT, PD_GPU_PLAIN, "direct", err);
@@ -281,21 +294,51 @@ static int measure(struct pd_gpu_net *g, int layer, int n, struct best *best, st
     return r;
 }
 
+/* Do what an equal layer of this plan got. Returns 1 when there is none. */
+static int repeat(struct pd_gpu_net *g, struct pd_gpu_step *s, const char *key, struct pd_err *err)
+{
+    for (int i = 0; i < g->n_twins; i++) {
+        const struct pd_gpu_twin *t = &g->twins[i];
+        if (strcmp(t->key, key) != 0)
+            continue;
+        if (!t->plan)
+            return recall(g, s, t->value, err);
+        s->bare = !strncmp(t->value, "cudnn-bare ", 11);
+        s->act_apart = !pd_cudnn_fuses(s->epilogue.act);
+        return use_cudnn(g, s, pd_cudnn_plan_ref(t->plan), err);
+    }
+    return 1;
+}
+
+static void remember(struct pd_gpu_net *g, const char *key, const char *value, const struct pd_gpu_step *s)
+{
+    if (!g->twins)
+        return;
+    struct pd_gpu_twin *t = &g->twins[g->n_twins++];
+    snprintf(t->key, sizeof(t->key), "%s", key);
+    snprintf(t->value, sizeof(t->value), "%s", value);
+    t->plan = s->plan;
+}
+
 int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_step *ret_step, struct pd_err *err)
 {
     struct pd_gpu_step s;
     char key[256], value[96], known[96];
     describe(g, layer, n, &s);
     make_key(g, &s, 1, key, sizeof(key));
-    if (pd_gpu_choices_get(g->gpu->choices, key, known, sizeof(known))) {
-        int r = recall(g, &s, known, err);
-        if (r <= 0) {
-            *ret_step = s;
-            return r;
-        }
+    int r = repeat(g, &s, key, err);
+    if (r > 0 && pd_gpu_choices_get(g->gpu->choices, key, known, sizeof(known))) {
+        describe(g, layer, n, &s);
+        r = recall(g, &s, known, err);
+        if (r == 0)
+            remember(g, key, known, &s);
+    }
+    if (r <= 0) {
+        *ret_step = s;
+        return r;
     }
     struct best best = {.ms = 0};
-    int r = measure(g, layer, n, &best, err);
+    r = measure(g, layer, n, &best, err);
     if (r == 0 && best.ms <= 0)
         r = pd_err_set(err, -EIO, "layer '%s' cannot run on this device", g->net->layers[layer].name);
     if (r < 0) {
@@ -305,6 +348,7 @@ int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_ste
     value_of(&best.step, best.choice, value, sizeof(value));
     if (!g->guess)
         pd_gpu_choices_put(g->gpu->choices, key, value);
+    remember(g, key, value, &best.step);
     *ret_step = best.step;
     return 0;
 }

@@ -5,13 +5,20 @@
 
 #include "core/engine/cudnn/gpu.h"
 
-/* Errors after which no call on this process's context can succeed: only a new process helps. */
+/* Errors after which no call on this process's context can succeed: only a new process helps. "Unknown" is what the
+ * driver says of a GPU that fell off the bus. */
 static bool is_sticky(cudaError_t e)
 {
-    return e == cudaErrorIllegalAddress || e == cudaErrorLaunchFailure || e == cudaErrorHardwareStackError ||
-           e == cudaErrorIllegalInstruction || e == cudaErrorMisalignedAddress || e == cudaErrorInvalidAddressSpace ||
-           e == cudaErrorInvalidPc || e == cudaErrorAssert || e == cudaErrorECCUncorrectable ||
-           e == cudaErrorDevicesUnavailable || e == cudaErrorContextIsDestroyed || e == cudaErrorLaunchTimeout;
+    static const cudaError_t sticky[] = {
+        cudaErrorIllegalAddress, cudaErrorLaunchFailure, cudaErrorHardwareStackError, cudaErrorIllegalInstruction,
+        cudaErrorMisalignedAddress, cudaErrorInvalidAddressSpace, cudaErrorInvalidPc, cudaErrorAssert,
+        cudaErrorECCUncorrectable, cudaErrorNvlinkUncorrectable, cudaErrorDevicesUnavailable, cudaErrorNoDevice,
+        cudaErrorContextIsDestroyed, cudaErrorLaunchTimeout, cudaErrorCudartUnloading, cudaErrorUnknown,
+    };
+    for (size_t i = 0; i < PD_ARRAY_SIZE(sticky); i++)
+        if (e == sticky[i])
+            return true;
+    return false;
 }
 
 int pd_gpu_check(int cuda_error, const char *what, struct pd_err *err)

@@ -79,10 +79,14 @@ int pd_gpu_plan_create(struct pd_gpu_net *g, int n, struct pd_gpu_plan **ret_pla
         return pd_err_set(err, -ENOMEM, "out of memory");
     }
     p->n = n;
+    g->n_twins = 0;
+    g->twins = calloc((size_t)g->net->n_layers, sizeof(*g->twins)); /* without it every layer looks for itself */
     for (int i = 0; r == 0 && i < g->net->n_layers; i++) {
         r = choose(g, g->memory->order[i], n, &p->steps[i], err);
         p->n_steps += r == 0;
     }
+    free(g->twins);
+    g->twins = NULL;
     if (r == 0)
         r = pair_branches(g, p, err);
     if (r < 0) {

@@ -4,12 +4,14 @@
 
 #include "core/engine/cudnn/gpu.h"
 
-/* The activation alone, in place, after a convolution that could not end with it. */
-static int activate_in_place(struct pd_gpu_net *g, const struct pd_gpu_step *s, cudaStream_t stream)
+/* In place, what a convolution could not end with: the activation, or all that follows the products. */
+static int end_in_place(struct pd_gpu_net *g, const struct pd_gpu_step *s, cudaStream_t stream)
 {
     struct pd_conv_epilogue e = s->epilogue;
-    e.bias = NULL;
-    e.residual = NULL;
+    if (!s->bare) {
+        e.bias = NULL;
+        e.residual = NULL;
+    }
     return pd_cuda_affine(g->gpu->elem, &s->out, NULL, &e, &s->out, stream);
 }
 
@@ -23,7 +25,7 @@ static int run_convolution(struct pd_gpu_net *g, const struct pd_gpu_step *s, cu
         return pd_cudnn_plan_run(g->gpu->cudnn, s->plan, s->in.data, s->weight, s->epilogue.bias, s->epilogue.residual,
                                  s->out.data, g->gpu->workspace) == 0
                    ? cudaSuccess
-                   : cudaErrorUnknown;
+                   : cudaErrorNotSupported;
     case PD_GPU_BY_STEM: {
         struct pd_conv_epilogue e = s->epilogue;
         if (s->act_apart)
@@ -100,8 +102,8 @@ int pd_gpu_step_run(struct pd_gpu_net *g, const struct pd_gpu_step *s, int n, cu
     if (s->method == PD_GPU_SIMPLE)
         return run_simple(g, s, n, stream);
     int r = run_convolution(g, s, stream);
-    if (r == cudaSuccess && s->act_apart)
-        r = activate_in_place(g, s, stream);
+    if (r == cudaSuccess && (s->act_apart || s->bare))
+        r = end_in_place(g, s, stream);
     return r;
 }
 
