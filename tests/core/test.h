@@ -4,8 +4,18 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
+
+/* So many of @n cases: all, or the percentage that POSED_CASES says, one at least. For tools that slow a program down
+ * a hundred times. */
+static inline int cases_of(int n)
+{
+    const char *percent = getenv("POSED_CASES");
+    const int some = percent ? n * atoi(percent) / 100 : n;
+    return some < 1 ? 1 : some > n ? n : some;
+}
 
 /* End a test that cannot run here, and say why. cmocka's own skip() is told as a failure in TAP. */
 #define SKIP(...)                                                                                                      \

@@ -187,7 +187,7 @@ static void people_of_every_skeleton_come_out_the_same(void **state)
 {
     SKIP_WITHOUT_BACKEND();
     struct totals t = {0};
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < cases_of(CASES); i++) {
         uint64_t random = seed + (uint64_t)i;
         struct pd_post_params params[FRAMES_MAX];
         printf("# scenes, seed %llu\n", (unsigned long long)random);
@@ -294,29 +294,29 @@ static void compare_filled(const char *what, float (*fill)(bool, int, int, uint6
 static void noise_of_any_size_comes_out_the_same(void **state)
 {
     SKIP_WITHOUT_BACKEND();
-    compare_filled("noise", noise, CASES, 30, 24);
+    compare_filled("noise", noise, cases_of(CASES), 30, 24);
 }
 
 static void equal_values_are_taken_in_the_same_order(void **state)
 {
     SKIP_WITHOUT_BACKEND();
-    compare_filled("steps", steps, CASES, 30, 24);
-    compare_filled("signed zeros", signed_zeros, CASES, 16, 12);
+    compare_filled("steps", steps, cases_of(CASES), 30, 24);
+    compare_filled("signed zeros", signed_zeros, cases_of(CASES), 16, 12);
 }
 
 static void bad_values_come_out_the_same(void **state)
 {
     SKIP_WITHOUT_BACKEND();
-    compare_filled("bad values", bad_values, CASES, 30, 24);
-    compare_filled("any bits", any_bits, CASES, 30, 24);
+    compare_filled("bad values", bad_values, cases_of(CASES), 30, 24);
+    compare_filled("any bits", any_bits, cases_of(CASES), 30, 24);
 }
 
 static void flat_maps_come_out_the_same(void **state)
 {
     SKIP_WITHOUT_BACKEND();
-    compare_filled("ones", ones, 4, 50, 50);
-    compare_filled("infinities", very_much, 4, 50, 50);
-    compare_filled("no numbers", nothing, 4, 50, 50);
+    compare_filled("ones", ones, cases_of(4), 50, 50);
+    compare_filled("infinities", very_much, cases_of(4), 50, 50);
+    compare_filled("no numbers", nothing, cases_of(4), 50, 50);
 }
 
 /* More peaks than are kept, and with them as many pairs as there can be. */

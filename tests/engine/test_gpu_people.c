@@ -252,7 +252,7 @@ static void noise_gives_the_same_candidates_as_on_the_cpu(void **state)
     if (!have_gpu())
         SKIP("no GPU");
     struct totals t = {0};
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < cases_of(8); i++) {
         struct pictures p = {0};
         maker_begin(&maker, seed + (uint64_t)i);
         printf("# noise, seed %llu\n", (unsigned long long)seed + (unsigned long long)i);
@@ -268,7 +268,7 @@ static void noise_gives_the_same_candidates_as_on_the_cpu(void **state)
     }
     printf("# noise: %d frames, %d peaks, %d connections, %d people alike\n", t.frames, t.peaks, t.connections,
            t.people);
-    assert_true(t.peaks > 10000 && t.connections > 1000);
+    assert_true(cases_of(8) < 8 || (t.peaks > 10000 && t.connections > 1000));
 }
 
 /* The bundled network and pictures of the store; NULL where it is not there. */
@@ -282,7 +282,7 @@ static struct pd_net *load_store(struct pictures *p)
     if (pd_net_load(path, &net, NULL) < 0)
         return NULL;
     for (size_t i = 0; i < PD_ARRAY_SIZE(clips); i++)
-        add_clip(p, FRAMES / 4, clips[i]);
+        add_clip(p, cases_of(FRAMES / 4), clips[i]);
     assert_true(p->n > 0);
     return net;
 }
@@ -340,7 +340,7 @@ static void compare_flight(struct pd_batch *batch, void *user)
 static double fly(struct pd_engine *engine, const struct pictures *p, struct flight *flights, int n_flights)
 {
     const int64_t begin = pd_now_ns();
-    for (int i = 0; i < BATCHES; i++) {
+    for (int i = 0; i < cases_of(BATCHES); i++) {
         struct flight *f = &flights[i % n_flights];
         while (sem_wait(&f->free))
             ;
@@ -379,8 +379,8 @@ static void batches_in_flight_do_not_disturb_each_other(void **state)
             expected[i][k] = flights[0].batch->slot[k].candidates[0];
     }
     const double alone = fly(engine, &p, flights, 1), together = fly(engine, &p, flights, IN_FLIGHT);
-    printf("# %d batches of 1 to 8: %.1f ms one at a time, %.1f ms with %d in flight\n", BATCHES, alone, together,
-           IN_FLIGHT);
+    printf("# %d batches of 1 to 8: %.1f ms one at a time, %.1f ms with %d in flight\n", cases_of(BATCHES), alone,
+           together, IN_FLIGHT);
     for (int i = 0; i < IN_FLIGHT; i++) {
         assert_true(flights[i].same);
         pd_engine_batch_finish(engine, flights[i].batch);

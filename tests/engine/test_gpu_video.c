@@ -3,6 +3,8 @@
  * Video decoded on the GPU: the engine's view of a surface against the CPU's letterbox of the same frame decoded in
  * software, within a grey level. Skips, saying so, without a GPU or without a video decoder on it.
  */
+#include "tests/core/test.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +97,7 @@ static bool compare_clip(struct pd_engine *engine, const char *path, int *ret_su
         batch->done = no_news;
         ok = pd_engine_batch_init(engine, batch, NULL) == 0;
     }
-    for (int i = 0; ok && i < FRAMES; i++) {
+    for (int i = 0; ok && i < cases_of(FRAMES); i++) {
         struct pd_frame *a = next(gpu), *b = next(cpu);
         ok = a && b && a->pts_us == b->pts_us;
         const float d = ok ? compare(engine, batch, rs, a, b, expected) : -1;
@@ -108,7 +110,7 @@ static bool compare_clip(struct pd_engine *engine, const char *path, int *ret_su
         pd_frame_unref(&a);
         pd_frame_unref(&b);
     }
-    printf("# %d of %d frames decoded on the GPU; at most %.3f grey levels off\n", *ret_surfaces, FRAMES,
+    printf("# %d of %d frames decoded on the GPU; at most %.3f grey levels off\n", *ret_surfaces, cases_of(FRAMES),
            (double)(most / LEVEL));
     if (batch && batch->engine)
         pd_engine_batch_finish(engine, batch);
