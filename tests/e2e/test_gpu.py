@@ -18,6 +18,7 @@ import unittest
 from daemon import PATIENCE, ROOT, Case, wait_for
 
 TRAP = sys.argv.pop(2)
+del sys.argv[1]  # the program, which daemon.py has read; what is left chooses tests
 CLIPS = sorted((ROOT / "tests" / "data" / "store").glob("*.mp4"))
 START = 240  # seconds that a first start may time candidates; later ones find its choices
 CACHE = os.environ.get("POSED_CACHE_DIR")
