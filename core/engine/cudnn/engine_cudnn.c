@@ -369,9 +369,9 @@ static int probe(struct pd_err *err)
     if (e != cudaSuccess || n == 0)
         return pd_err_set(err, -ENODEV, "no CUDA device: %s",
                           e != cudaSuccess ? cudaGetErrorString(e) : "the driver lists none");
-    if (cudnnGetVersion() / 10000 != CUDNN_MAJOR)
-        return pd_err_set(err, -ENODEV, "cuDNN %zu is loaded, this build needs %d.x", cudnnGetVersion() / 10000,
-                          CUDNN_MAJOR);
+    const size_t cudnn = cudnnGetVersion(), major = cudnn < 10000 ? cudnn / 1000 : cudnn / 10000; /* 8904, 91900 */
+    if (major != CUDNN_MAJOR)
+        return pd_err_set(err, -ENODEV, "cuDNN %zu is loaded, this build needs %d.x: install that", major, CUDNN_MAJOR);
     return 0;
 }
 
