@@ -551,7 +551,7 @@ static int forward(void *self, int n, int width, int height, const float *input,
     if (r == 0)
         r = pd_gpu_alloc(e->gpu, bytes, (void **)&device, err);
     if (r == 0)
-        r = pd_gpu_check(cudaMemcpy(device, input, bytes, cudaMemcpyHostToDevice), "uploading the input", err);
+        r = pd_gpu_copy_in(e->gpu, device, input, bytes, "uploading the input", err);
     if (r == 0) {
         const struct pd_view in = pd_gpu_view(e->gpu, s->net.memory, e->net->input, n);
         r = pd_gpu_check(pd_cuda_from_nchw(e->gpu->elem, device, &in, e->gpu->compute), "preparing the input", err);

@@ -44,6 +44,8 @@ int pd_gpu_open(const struct pd_gpu_host *host, int device, enum pd_precision pr
                 struct pd_gpu **ret_gpu, struct pd_err *err);
 void pd_gpu_close(struct pd_gpu *gpu);
 int pd_gpu_alloc(struct pd_gpu *gpu, size_t bytes, void **ret, struct pd_err *err);
+/* Copy plain memory to the device before anything later on the compute stream; @what: for the error. */
+int pd_gpu_copy_in(struct pd_gpu *gpu, void *to, const void *from, size_t bytes, const char *what, struct pd_err *err);
 void pd_gpu_free(struct pd_gpu *gpu, void *p, size_t bytes);
 /* Make the shared workspace at least this large. Invalidates graphs captured before. */
 int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *err);

@@ -55,6 +55,14 @@ int pd_gpu_alloc(struct pd_gpu *gpu, size_t bytes, void **ret, struct pd_err *er
     return 0;
 }
 
+/* Not cudaMemcpy(): that returns once the bytes are staged, and its copy to the device runs on the default stream, for
+ * which ours does not wait. On a busy GPU kernels then read what was there before. */
+int pd_gpu_copy_in(struct pd_gpu *gpu, void *to, const void *from, size_t bytes, const char *what, struct pd_err *err)
+{
+    int r = pd_gpu_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu->compute), what, err);
+    return r < 0 ? r : pd_gpu_check(cudaStreamSynchronize(gpu->compute), what, err);
+}
+
 void pd_gpu_free(struct pd_gpu *gpu, void *p, size_t bytes)
 {
     if (!p)

@@ -61,7 +61,7 @@ static int upload(struct pd_gpu *gpu, const void *host, size_t bytes, void **ret
     int r = pd_gpu_alloc(gpu, bytes, &p, err);
     if (r < 0)
         return r;
-    r = pd_gpu_check(cudaMemcpy(p, host, bytes, cudaMemcpyHostToDevice), "copying weights to the device", err);
+    r = pd_gpu_copy_in(gpu, p, host, bytes, "copying weights to the device", err);
     if (r < 0) {
         pd_gpu_free(gpu, p, bytes);
         return r;
