@@ -9,7 +9,9 @@ the frame has left the decoder, which is when such a camera "takes" it, to the f
 nvidia-smi, CPU cores of the daemon. --search then looks for the number of cameras at which the first frame is dropped:
 doubled while none is, then bisected. Cameras come and go by reloading the configuration; the engine is opened once.
 
-make the clips with --make-clips DIR [VIDEO...]: 1280x720, 30 frames/s, H.264 (needs the program ffmpeg)."""
+make the clips with --make-clips DIR [VIDEO...]: 1280x720, 30 frames/s, H.264, a minute each (needs the program ffmpeg).
+They should outlast a look: when an H.264 file begins again libavcodec makes a new decoder, which on a GPU holds up
+everybody for some 90 ms, and no camera does that."""
 import argparse
 import glob
 import json
@@ -31,9 +33,9 @@ def make_clips(folder, videos):
     os.makedirs(folder, exist_ok=True)
     for video in videos:
         name = os.path.splitext(os.path.basename(video))[0] + ".mp4"
-        subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", video, "-an", "-vf", "scale=1280:720,fps=30", "-c:v",
-                        "libx264", "-preset", "veryfast", "-profile:v", "main", "-bf", "0", "-g", "60", "-b:v", "2M",
-                        "-pix_fmt", "yuv420p", os.path.join(folder, name)], check=True)
+        subprocess.run(["ffmpeg", "-v", "error", "-y", "-stream_loop", "-1", "-i", video, "-t", "60", "-an", "-vf",
+                        "scale=1280:720,fps=30", "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-bf",
+                        "0", "-g", "60", "-b:v", "1M", "-pix_fmt", "yuv420p", os.path.join(folder, name)], check=True)
 
 
 class Subscriber(threading.Thread):

@@ -141,7 +141,7 @@ class LittleMemory(GpuCase):
     def test_the_largest_batch_that_fits_is_taken_or_one_line_says_why_not(self):
         self.assertEqual(self.outcome(1 << 20)[:2], (None, 16))  # nothing is taken: choices are made and kept
         smaller = failed = False
-        for leave in (6144, 4096, 3072, 2048, 1536, 1024, 768):
+        for leave in (6144, 3072, 2048, 1792, 1536, 1280, 1152, 1024, 896, 768):
             code, batch, told = self.outcome(leave)
             if code is None and batch < 16:
                 smaller = True

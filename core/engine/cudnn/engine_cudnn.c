@@ -413,13 +413,45 @@ static int upload_constants(struct cudnn_engine *e, struct pd_err *err)
     return 0;
 }
 
+/* What batches of @n take beside the network's own memory, with frames that software decoded and sizes as large as
+ * common: their planes and maps for each in flight, the layers' weights in a few layouts, cuDNN's scratch. */
+static size_t memory_beside(const struct cudnn_engine *e, const struct size *s, int n)
+{
+    const size_t frame = (size_t)1920 * 1080 * 3 / 2, scratch = (size_t)64 << 20, layouts = 3;
+    size_t weights = 0, maps = map_floats(s, e->net->heat) * sizeof(float);
+    for (int i = 0; i < e->net->n_layers; i++)
+        weights += e->net->layers[i].n_weight * e->gpu->elem_bytes;
+    if (e->net->paf >= 0)
+        maps += map_floats(s, e->net->paf) * sizeof(float);
+    return FLIGHTS_MAX * (size_t)n * (frame + maps) + layouts * weights + scratch;
+}
+
+/* Memory for batches of @n, and enough left for what comes later: then is too late to take less. */
+static int take_size(struct cudnn_engine *e, const struct pd_engine_params *p, int n, struct pd_err *err)
+{
+    size_t left = 0, total = 0;
+    int r = create_size(e, p->width, p->height, n, &e->sizes[0], err);
+    if (r < 0)
+        return r;
+    r = pd_gpu_check(cudaMemGetInfo(&left, &total), "asking for free memory", err);
+    const size_t beside = memory_beside(e, e->sizes[0], n);
+    if (r == 0 && n > 1 && left < beside)
+        r = pd_err_set(err, -ENOMEM, "%s has %zu of %zu MiB left, batches of %d take %zu more", e->gpu->name,
+                       left >> 20, total >> 20, n, beside >> 20);
+    if (r < 0) {
+        destroy_size(e, e->sizes[0]);
+        e->sizes[0] = NULL;
+    }
+    return r;
+}
+
 /* Memory for the largest batch that fits: what was asked for, or half of it, and so on. */
 static int take_memory(struct cudnn_engine *e, const struct pd_engine_params *p, struct pd_err *err)
 {
     int r = -ENOMEM;
     for (int n = p->max_batch; n >= 1 && r == -ENOMEM; n /= 2) {
         e->max_batch = n;
-        r = create_size(e, p->width, p->height, n, &e->sizes[0], err);
+        r = take_size(e, p, n, err);
         if (r == -ENOMEM) {
             char line[700];
             snprintf(line, sizeof(line), "%s; trying batches of %d instead of %d", err ? err->text : "no memory", n / 2,
