@@ -13,6 +13,7 @@ static const char *const names[] = {"error", "warning", "info", "debug"};
 static const int syslog_priority[] = {3, 4, 6, 7};
 
 static _Atomic int current_level = PD_LOG_INFO;
+static _Atomic(pd_log_sink) current_sink;
 
 static pthread_mutex_t secrets_lock = PTHREAD_MUTEX_INITIALIZER;
 /* protected by secrets_lock */
@@ -27,6 +28,11 @@ void pd_log_set_level(enum pd_log_level level)
 enum pd_log_level pd_log_get_level(void)
 {
     return (enum pd_log_level)atomic_load(&current_level);
+}
+
+void pd_log_set_sink(pd_log_sink sink)
+{
+    atomic_store(&current_sink, sink);
 }
 
 int pd_log_level_parse(const char *name, enum pd_log_level *ret_level)
@@ -148,6 +154,9 @@ void pd_log(enum pd_log_level level, const char *context, const char *fmt, ...)
     if (whole < 0)
         return;
     pd_log_clean(message, (size_t)whole >= sizeof(message));
+    const pd_log_sink sink = atomic_load_explicit(&current_sink, memory_order_relaxed);
+    if (sink && sink(level, context, message))
+        return;
 
     char line[1400];
     char head[16];

@@ -28,6 +28,11 @@ void pd_log_clean(char *text, bool cut);
 /* Forget all secrets. */
 void pd_log_forget_secrets(void);
 
+/* Lines go to @sink first, redacted; only those that it does not take (false) are written to stderr. NULL: none.
+ * Called on any thread. */
+typedef bool (*pd_log_sink)(enum pd_log_level level, const char *context, const char *message);
+void pd_log_set_sink(pd_log_sink sink);
+
 /* @context names whom the line is about ("camera till-1", "engine onednn", ...) or is NULL. */
 void pd_log(enum pd_log_level level, const char *context, const char *fmt, ...) PD_PRINTF(3, 4);
 

@@ -496,6 +496,7 @@ int pd_manager_run(const struct pd_run_options *options)
     mallopt(M_ARENA_MAX, 4); /* a heap for each decode thread would keep their free memory apart */
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of its write, no more */
     signal(SIGHUP, SIG_IGN);  /* until the loop can answer it */
+    pd_notify_take_log();
     int code = raise_fd_limit(&err) < 0 ? PD_EXIT_FAILURE : load_config(m);
     if (code == PD_EXIT_OK && init_loop(m, &err) < 0)
         code = PD_EXIT_FAILURE;

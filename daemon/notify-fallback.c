@@ -6,6 +6,10 @@ void pd_notify(const char *fmt, ...)
     (void)fmt;
 }
 
+void pd_notify_take_log(void)
+{
+}
+
 int64_t pd_notify_watchdog_ns(void)
 {
     return 0;

@@ -4,8 +4,19 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syslog.h>
 #include <systemd/sd-daemon.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION
+#include <systemd/sd-journal.h>
+#include <unistd.h>
+
+#include "core/log.h"
+
+#define CAMERA "camera "
 
 void pd_notify(const char *fmt, ...)
 {
@@ -16,6 +27,33 @@ void pd_notify(const char *fmt, ...)
     va_end(ap);
     /* Without a service manager, or with one that does not answer, the daemon does its work all the same. */
     (void)sd_notify(0, state);
+}
+
+static bool to_journal(enum pd_log_level level, const char *context, const char *message)
+{
+    static const int priority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    const char *camera = context && !strncmp(context, CAMERA, strlen(CAMERA)) ? context + strlen(CAMERA) : NULL;
+    char field[128];
+    snprintf(field, sizeof(field), "POSED_CAMERA=%s", camera ? camera : "");
+    /* an argument of NULL ends the list */
+    return sd_journal_send("PRIORITY=%i", priority[level], "MESSAGE=%s%s%s", context ? context : "",
+                           context ? ": " : "", message, camera ? "%s" : NULL, field, NULL) >= 0;
+}
+
+/* JOURNAL_STREAM is inherited by whatever a service starts; it speaks of stderr only while that is this very file. */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long device, inode;
+    struct stat st;
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+           st.st_dev == device && st.st_ino == inode;
+}
+
+void pd_notify_take_log(void)
+{
+    if (stderr_is_journal())
+        pd_log_set_sink(to_journal);
 }
 
 int64_t pd_notify_watchdog_ns(void)

@@ -161,6 +161,11 @@ class Unit(unittest.TestCase):
         modes = self.run_inside("stat", "-c", "%U %G %a", f"{SYSCONFDIR}/cameras.d", f"{SYSCONFDIR}/credentials")
         self.assertEqual(modes, (0, "root posed 750\nroot root 700"))
         wait_for("its status", lambda: "1/2 cameras up" in self.show("StatusText"))
+        about = self.run_inside("journalctl", "--no-pager", "-o", "json", "-u", "posed", "POSED_CAMERA=a")[1]
+        lines = [json.loads(line) for line in about.splitlines()]
+        self.assertIn(("6", "camera a: up"), [(line["PRIORITY"], line["MESSAGE"]) for line in lines])
+        self.assertEqual({(line["SYSLOG_IDENTIFIER"], line["_SYSTEMD_UNIT"]) for line in lines},
+                         {("posed", "posed.service")})
         self.assertNotIn("soak-and-salt", self.journal() + self.run_inside("systemctl", "show", "posed")[1])
 
     def test_2_reload_takes_what_is_right_and_refuses_what_is_not(self):
