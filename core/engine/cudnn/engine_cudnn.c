@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The cudnn engine: networks prepared for an input size ("sizes"), batches in flight, and the thread that hands
+ * The cudnn engine: batches in flight on networks prepared for an input size (gpu_size.h), and the thread that hands
  * finished ones back. The scheduler's thread queues everything; the completion thread only waits for events.
  */
 #include <errno.h>
@@ -10,30 +10,18 @@
 
 #include "core/clock.h"
 #include "core/engine/cudnn/gpu_find.h"
+#include "core/engine/cudnn/gpu_size.h"
 #include "core/engine/cudnn/plugin.h"
 
-#define SIZES_MAX 4
-#define FLIGHTS_MAX 4
-
-static const int plan_sizes[] = {1, 2, 4, 8, 16, 24, 32};
-#define N_PLANS PD_ARRAY_SIZE(plan_sizes)
-
-/* The network for one input size. */
-struct size {
-    struct pd_gpu_net net;
-    struct pd_gpu_plan *plans[N_PLANS];
-    uint64_t used; /* the least recently used one makes room */
-};
+#define FLIGHTS_MAX PD_GPU_FLIGHTS_MAX
 
 struct cudnn_engine {
     struct pd_gpu *gpu;
     const struct pd_net *net;
-    int max_batch;
     bool maps;                      /* results are downloaded as maps */
     struct pd_gpu_find *find;       /* results are candidates; or NULL */
     struct pd_gpu_weights *weights; /* by layer, shared by all sizes */
-    struct size *sizes[SIZES_MAX];
-    uint64_t clock;
+    struct pd_gpu_sizes sizes;
     bool told_save; /* that the choices cannot be written */
 
     pthread_t thread;
@@ -48,108 +36,10 @@ struct cudnn_engine {
 
 static const struct pd_gpu_host *host;
 
-/* ---- sizes ---- */
-
-static void destroy_size(struct cudnn_engine *e, struct size *s)
-{
-    if (!s)
-        return;
-    for (size_t i = 0; i < N_PLANS; i++)
-        pd_gpu_plan_destroy(s->plans[i]);
-    pd_gpu_memory_destroy(e->gpu, s->net.memory);
-    free(s);
-}
-
-static int create_size(struct cudnn_engine *e, int width, int height, int max_batch, struct size **ret,
-                       struct pd_err *err)
-{
-    struct size *s = calloc(1, sizeof(*s));
-    if (!s)
-        return pd_err_set(err, -ENOMEM, "out of memory");
-    s->net = (struct pd_gpu_net){.gpu = e->gpu, .net = e->net, .weights = e->weights};
-    int r = pd_gpu_memory_create(e->gpu, e->net, width, height, max_batch, &s->net.memory, err);
-    if (r == 0) /* candidates are timed on what lies here */
-        r = pd_gpu_check(pd_cuda_fill_random(e->gpu->elem, s->net.memory->arena,
-                                             s->net.memory->arena_bytes / e->gpu->elem_bytes, 1, e->gpu->compute),
-                         "preparing the network's memory", err);
-    if (r < 0) {
-        destroy_size(e, s);
-        return r;
-    }
-    *ret = s;
-    return 0;
-}
-
-/* @expected: this size was announced, so that the time to find its fastest kernels is well spent. */
-static int get_size(struct cudnn_engine *e, int width, int height, bool expected, struct size **ret,
-                    struct pd_err *err)
-{
-    int victim = 0;
-    for (int i = 0; i < SIZES_MAX; i++) {
-        struct size *s = e->sizes[i];
-        if (s && s->net.memory->width == width && s->net.memory->height == height) {
-            s->used = ++e->clock;
-            s->net.guess &= !expected;
-            *ret = s;
-            return 0;
-        }
-        if (!s || (e->sizes[victim] && s->used < e->sizes[victim]->used))
-            victim = i;
-    }
-    /* batches under way still use the one that goes */
-    int r = pd_gpu_check(cudaStreamSynchronize(e->gpu->compute), "waiting for the device", err);
-    if (r < 0)
-        return r;
-    destroy_size(e, e->sizes[victim]);
-    e->sizes[victim] = NULL;
-    r = create_size(e, width, height, e->max_batch, &e->sizes[victim], err);
-    if (r < 0)
-        return r;
-    e->sizes[victim]->used = ++e->clock;
-    e->sizes[victim]->net.guess = !expected;
-    *ret = e->sizes[victim];
-    return 0;
-}
-
-/* The plan for at least @n frames, made and captured when it is new. */
-static int get_plan(struct cudnn_engine *e, struct size *s, int n, struct pd_gpu_plan **ret, struct pd_err *err)
-{
-    size_t i = 0;
-    while (i < N_PLANS - 1 && plan_sizes[i] < n)
-        i++;
-    if (!s->plans[i]) {
-        const size_t workspace = e->gpu->workspace_bytes;
-        struct pd_gpu_plan *p;
-        /* a batch that is not a plan's size, on a device that only had memory for that: a plan of its own */
-        int r = pd_gpu_plan_create(&s->net, PD_MIN(plan_sizes[i], s->net.memory->max_batch), &p, err);
-        if (r < 0)
-            return r;
-        s->plans[i] = p;
-        r = pd_gpu_plan_capture(&s->net, p, err);
-        /* a larger workspace moved: graphs that know the old one are captured again */
-        for (int z = 0; r == 0 && z < SIZES_MAX && e->gpu->workspace_bytes != workspace; z++)
-            for (size_t k = 0; r == 0 && e->sizes[z] && k < N_PLANS; k++)
-                if (e->sizes[z]->plans[k] && e->sizes[z]->plans[k] != p)
-                    r = pd_gpu_plan_capture(&e->sizes[z]->net, e->sizes[z]->plans[k], err);
-        if (r < 0) {
-            pd_gpu_plan_destroy(p);
-            s->plans[i] = NULL;
-            return r;
-        }
-    }
-    *ret = s->plans[i];
-    return 0;
-}
-
 /* ---- batches ---- */
 
-static size_t map_floats(const struct size *s, int tensor)
-{
-    const struct pd_shape *m = &s->net.memory->shapes[tensor];
-    return (size_t)m->c * (size_t)m->h * (size_t)m->w;
-}
-
-static int copy_map(struct cudnn_engine *e, const struct size *s, int tensor, int n, float *device, struct pd_err *err)
+static int copy_map(struct cudnn_engine *e, const struct pd_gpu_size *s, int tensor, int n, float *device,
+                    struct pd_err *err)
 {
     const struct pd_view v = pd_gpu_view(e->gpu, s->net.memory, tensor, n);
     return pd_gpu_check(pd_cuda_to_nchw(e->gpu->elem, &v, device, e->gpu->compute), "reading the maps", err);
@@ -157,7 +47,7 @@ static int copy_map(struct cudnn_engine *e, const struct size *s, int tensor, in
 
 /* Queue the network's outputs into the batch's own memory, where the download stream may read them while the next
  * batch's network runs. */
-static int queue_outputs(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, int n,
+static int queue_outputs(struct cudnn_engine *e, const struct pd_gpu_size *s, struct pd_gpu_batch *b, int n,
                          struct pd_err *err)
 {
     int r = copy_map(e, s, e->net->heat, n, b->heat, err);
@@ -170,11 +60,11 @@ static int queue_outputs(struct cudnn_engine *e, const struct size *s, struct pd
     return r;
 }
 
-static int queue_download(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, int n,
+static int queue_download(struct cudnn_engine *e, const struct pd_gpu_size *s, struct pd_gpu_batch *b, int n,
                           struct pd_err *err)
 {
-    const size_t heat = map_floats(s, e->net->heat) * (size_t)n * sizeof(float);
-    const size_t paf = e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * (size_t)n * sizeof(float);
+    const size_t heat = pd_gpu_size_floats(s, e->net->heat) * (size_t)n * sizeof(float);
+    const size_t paf = e->net->paf < 0 ? 0 : pd_gpu_size_floats(s, e->net->paf) * (size_t)n * sizeof(float);
     int r = pd_gpu_check(cudaMemcpyAsync(b->host_heat, b->heat, heat, cudaMemcpyDeviceToHost, e->gpu->download),
                          "downloading the maps", err);
     if (r == 0 && paf)
@@ -183,7 +73,7 @@ static int queue_download(struct cudnn_engine *e, const struct size *s, struct p
     return r;
 }
 
-static int queue_search(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b,
+static int queue_search(struct cudnn_engine *e, const struct pd_gpu_size *s, struct pd_gpu_batch *b,
                         const struct pd_batch *batch, struct pd_err *err)
 {
     const struct pd_shape *heat = &s->net.memory->shapes[e->net->heat];
@@ -191,7 +81,7 @@ static int queue_search(struct cudnn_engine *e, const struct size *s, struct pd_
 }
 
 /* Queue all that follows the network. @batch: NULL when it is the maps alone that are wanted. */
-static int queue_results(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b,
+static int queue_results(struct cudnn_engine *e, const struct pd_gpu_size *s, struct pd_gpu_batch *b,
                          const struct pd_batch *batch, int n, struct pd_err *err)
 {
     int r = queue_outputs(e, s, b, n, err);
@@ -204,26 +94,27 @@ static int queue_results(struct cudnn_engine *e, const struct size *s, struct pd
     return r;
 }
 
-static int reserve_maps(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, bool host_maps,
+static int reserve_maps(struct cudnn_engine *e, const struct pd_gpu_size *s, struct pd_gpu_batch *b, bool host_maps,
                         struct pd_err *err)
 {
-    const size_t per = (size_t)e->max_batch * sizeof(float);
-    return pd_gpu_batch_reserve(b, map_floats(s, e->net->heat) * per,
-                                e->net->paf < 0 ? 0 : map_floats(s, e->net->paf) * per, host_maps, err);
+    const size_t per = (size_t)e->sizes.max_batch * sizeof(float);
+    return pd_gpu_batch_reserve(b, pd_gpu_size_floats(s, e->net->heat) * per,
+                                e->net->paf < 0 ? 0 : pd_gpu_size_floats(s, e->net->paf) * per, host_maps, err);
 }
 
-static int reserve_results(struct cudnn_engine *e, const struct size *s, struct pd_gpu_batch *b, struct pd_err *err)
+static int reserve_results(struct cudnn_engine *e, const struct pd_gpu_size *s, struct pd_gpu_batch *b,
+                           struct pd_err *err)
 {
     const struct pd_shape *heat = &s->net.memory->shapes[e->net->heat];
     int r = reserve_maps(e, s, b, e->maps, err);
     if (r == 0 && e->find)
-        r = pd_gpu_batch_reserve_candidates(b, e->max_batch, err);
+        r = pd_gpu_batch_reserve_candidates(b, e->sizes.max_batch, err);
     if (r == 0 && e->find)
         r = pd_gpu_find_reserve(e->find, heat->w, heat->h, err);
     return r;
 }
 
-static void set_results(const struct cudnn_engine *e, const struct size *s, const struct pd_gpu_batch *b,
+static void set_results(const struct cudnn_engine *e, const struct pd_gpu_size *s, const struct pd_gpu_batch *b,
                         struct pd_batch *batch)
 {
     const struct pd_shape *heat = &s->net.memory->shapes[e->net->heat];
@@ -235,8 +126,8 @@ static void set_results(const struct cudnn_engine *e, const struct size *s, cons
             .h = heat->h,
             .n_heat = heat->c,
             .n_paf = e->net->paf < 0 ? 0 : s->net.memory->shapes[e->net->paf].c,
-            .heat = b->host_heat + map_floats(s, e->net->heat) * (size_t)i,
-            .paf = e->net->paf < 0 ? NULL : b->host_paf + map_floats(s, e->net->paf) * (size_t)i,
+            .heat = b->host_heat + pd_gpu_size_floats(s, e->net->heat) * (size_t)i,
+            .paf = e->net->paf < 0 ? NULL : b->host_paf + pd_gpu_size_floats(s, e->net->paf) * (size_t)i,
             .stride = (float)e->net->meta.stride,
             .offset = e->net->meta.offset,
         };
@@ -246,10 +137,10 @@ static int batch_init(void *self, struct pd_batch *batch, struct pd_err *err)
 {
     struct cudnn_engine *e = self;
     struct pd_gpu_batch *b;
-    struct size *s;
+    struct pd_gpu_size *s;
     int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
     if (r == 0)
-        r = get_size(e, batch->width, batch->height, false, &s, err);
+        r = pd_gpu_sizes_get(&e->sizes, batch->width, batch->height, false, &s, err);
     if (r == 0)
         r = pd_gpu_batch_create(e->gpu, &b, err);
     if (r < 0)
@@ -273,13 +164,13 @@ static void batch_finish(void *self, struct pd_batch *batch)
 static int queue_batch(struct cudnn_engine *e, struct pd_batch *batch, struct pd_err *err)
 {
     struct pd_gpu_batch *b = batch->engine_private;
-    struct size *s;
+    struct pd_gpu_size *s;
     struct pd_gpu_plan *plan;
     int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
     if (r == 0)
-        r = get_size(e, batch->width, batch->height, false, &s, err);
+        r = pd_gpu_sizes_get(&e->sizes, batch->width, batch->height, false, &s, err);
     if (r == 0)
-        r = get_plan(e, s, batch->n, &plan, err);
+        r = pd_gpu_sizes_plan(&e->sizes, s, batch->n, &plan, err);
     if (r == 0)
         r = reserve_results(e, s, b, err);
     if (r < 0)
@@ -387,8 +278,7 @@ static void close_engine(void *self)
     }
     if (e->gpu)
         cudaSetDevice(e->gpu->device);
-    for (int i = 0; i < SIZES_MAX; i++)
-        destroy_size(e, e->sizes[i]);
+    pd_gpu_sizes_finish(&e->sizes);
     for (int i = 0; e->weights && i < e->net->n_layers; i++)
         pd_gpu_weights_finish(e->gpu, &e->weights[i]);
     free(e->weights);
@@ -404,6 +294,7 @@ static int upload_constants(struct cudnn_engine *e, struct pd_err *err)
     e->weights = calloc((size_t)e->net->n_layers, sizeof(*e->weights));
     if (!e->weights)
         return pd_err_set(err, -ENOMEM, "out of memory");
+    e->sizes = (struct pd_gpu_sizes){.gpu = e->gpu, .net = e->net, .weights = e->weights};
     for (int i = 0; i < e->net->n_layers; i++) {
         const struct pd_layer *l = &e->net->layers[i];
         int r = pd_gpu_weights_init(e->gpu, l, e->net->tensors[l->out].channels, &e->weights[i], err);
@@ -411,56 +302,6 @@ static int upload_constants(struct cudnn_engine *e, struct pd_err *err)
             return r;
     }
     return 0;
-}
-
-/* What batches of @n take beside the network's own memory, with frames that software decoded and sizes as large as
- * common: their planes and maps for each in flight, the layers' weights in a few layouts, cuDNN's scratch. */
-static size_t memory_beside(const struct cudnn_engine *e, const struct size *s, int n)
-{
-    const size_t frame = (size_t)1920 * 1080 * 3 / 2, scratch = (size_t)64 << 20, layouts = 3;
-    size_t weights = 0, maps = map_floats(s, e->net->heat) * sizeof(float);
-    for (int i = 0; i < e->net->n_layers; i++)
-        weights += e->net->layers[i].n_weight * e->gpu->elem_bytes;
-    if (e->net->paf >= 0)
-        maps += map_floats(s, e->net->paf) * sizeof(float);
-    return FLIGHTS_MAX * (size_t)n * (frame + maps) + layouts * weights + scratch;
-}
-
-/* Memory for batches of @n, and enough left for what comes later: then is too late to take less. */
-static int take_size(struct cudnn_engine *e, const struct pd_engine_params *p, int n, struct pd_err *err)
-{
-    size_t left = 0, total = 0;
-    int r = create_size(e, p->width, p->height, n, &e->sizes[0], err);
-    if (r < 0)
-        return r;
-    r = pd_gpu_check(cudaMemGetInfo(&left, &total), "asking for free memory", err);
-    const size_t beside = memory_beside(e, e->sizes[0], n);
-    if (r == 0 && n > 1 && left < beside)
-        r = pd_err_set(err, -ENOMEM, "%s has %zu of %zu MiB left, batches of %d take %zu more", e->gpu->name,
-                       left >> 20, total >> 20, n, beside >> 20);
-    if (r < 0) {
-        destroy_size(e, e->sizes[0]);
-        e->sizes[0] = NULL;
-    }
-    return r;
-}
-
-/* Memory for the largest batch that fits: what was asked for, or half of it, and so on. */
-static int take_memory(struct cudnn_engine *e, const struct pd_engine_params *p, struct pd_err *err)
-{
-    int r = -ENOMEM;
-    for (int n = p->max_batch; n >= 1 && r == -ENOMEM; n /= 2) {
-        e->max_batch = n;
-        r = take_size(e, p, n, err);
-        if (r == -ENOMEM) {
-            char line[700];
-            snprintf(line, sizeof(line), "%s; trying batches of %d instead of %d", err ? err->text : "no memory", n / 2,
-                     n);
-            if (n > 1)
-                host->info(line);
-        }
-    }
-    return r;
 }
 
 static int open_engine(const struct pd_net *net, const struct pd_engine_params *params, struct pd_engine_caps *caps,
@@ -480,9 +321,9 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
     if (r == 0)
         r = upload_constants(e, err);
     if (r == 0)
-        r = take_memory(e, params, err);
+        r = pd_gpu_sizes_take(&e->sizes, host, params->width, params->height, params->max_batch, err);
     if (r == 0 && params->candidates && pd_gpu_find_fits(net))
-        r = pd_gpu_find_create(e->gpu, net, e->max_batch, &e->find, err);
+        r = pd_gpu_find_create(e->gpu, net, e->sizes.max_batch, &e->find, err);
     e->maps = !e->find || params->maps_too;
     if (r == 0) {
         r = -pthread_create(&e->thread, NULL, completion_main, e);
@@ -497,7 +338,7 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
     snprintf(caps->device, sizeof(caps->device), "%.100s (GPU %d, %d SMs)", e->gpu->name, e->gpu->device, e->gpu->sms);
     snprintf(caps->version, sizeof(caps->version), "%s", e->gpu->version);
     caps->precision = e->gpu->precision;
-    caps->max_batch = e->max_batch;
+    caps->max_batch = e->sizes.max_batch;
     caps->candidates = e->find;
     caps->device_frames = true;
     caps->memory_bytes = e->gpu->allocated;
@@ -506,19 +347,19 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
 }
 
 /* The plan for batches of @n, ready to run. */
-static int get_ready(struct cudnn_engine *e, int n, int width, int height, struct size **ret_size,
+static int get_ready(struct cudnn_engine *e, int n, int width, int height, struct pd_gpu_size **ret_size,
                      struct pd_gpu_plan **ret_plan, struct pd_err *err)
 {
     int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
     if (r == 0)
-        r = get_size(e, width, height, true, ret_size, err);
-    return r < 0 ? r : get_plan(e, *ret_size, n, ret_plan, err);
+        r = pd_gpu_sizes_get(&e->sizes, width, height, true, ret_size, err);
+    return r < 0 ? r : pd_gpu_sizes_plan(&e->sizes, *ret_size, n, ret_plan, err);
 }
 
 static int prepare(void *self, int n, int width, int height, struct pd_err *err)
 {
     struct cudnn_engine *e = self;
-    struct size *s;
+    struct pd_gpu_size *s;
     struct pd_gpu_plan *plan;
     int r = get_ready(e, n, width, height, &s, &plan, err);
     if (r == 0)
@@ -539,7 +380,7 @@ static int prepare(void *self, int n, int width, int height, struct pd_err *err)
 static int time_network(void *self, int n, int width, int height, double *ret_ms, struct pd_err *err)
 {
     struct cudnn_engine *e = self;
-    struct size *s;
+    struct pd_gpu_size *s;
     struct pd_gpu_plan *plan;
     struct pd_gpu_batch *b = NULL;
     float ms = 0;
@@ -566,16 +407,16 @@ static int forward(void *self, int n, int width, int height, const float *input,
                    struct pd_err *err)
 {
     struct cudnn_engine *e = self;
-    struct size *s;
+    struct pd_gpu_size *s;
     struct pd_gpu_plan *plan;
     struct pd_gpu_batch *b = NULL;
     float *device = NULL;
     const size_t bytes = (size_t)n * 3 * (size_t)height * (size_t)width * sizeof(float);
     int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
     if (r == 0)
-        r = get_size(e, width, height, false, &s, err);
+        r = pd_gpu_sizes_get(&e->sizes, width, height, false, &s, err);
     if (r == 0)
-        r = get_plan(e, s, n, &plan, err);
+        r = pd_gpu_sizes_plan(&e->sizes, s, n, &plan, err);
     if (r == 0)
         r = pd_gpu_batch_create(e->gpu, &b, err);
     if (r == 0)
@@ -595,9 +436,9 @@ static int forward(void *self, int n, int width, int height, const float *input,
     if (r == 0)
         r = pd_gpu_check(cudaEventSynchronize(b->downloaded), "running the network", err);
     if (r == 0 && heat)
-        memcpy(heat, b->host_heat, map_floats(s, e->net->heat) * (size_t)n * sizeof(float));
+        memcpy(heat, b->host_heat, pd_gpu_size_floats(s, e->net->heat) * (size_t)n * sizeof(float));
     if (r == 0 && paf && e->net->paf >= 0)
-        memcpy(paf, b->host_paf, map_floats(s, e->net->paf) * (size_t)n * sizeof(float));
+        memcpy(paf, b->host_paf, pd_gpu_size_floats(s, e->net->paf) * (size_t)n * sizeof(float));
     pd_gpu_free(e->gpu, device, bytes);
     pd_gpu_batch_destroy(b);
     return r;
@@ -612,7 +453,7 @@ static int profile(void *self, int n, int width, int height, int repeats, struct
                    struct pd_err *err)
 {
     struct cudnn_engine *e = self;
-    struct size *s;
+    struct pd_gpu_size *s;
     struct pd_gpu_plan *plan;
     int r = get_ready(e, n, width, height, &s, &plan, err), found = 0;
     for (int i = 0; r == 0 && i < plan->n_steps; i++) {
