@@ -4,7 +4,7 @@
  * The parts of the cuDNN engine, from the bottom up:
  *   device    one GPU: streams, cuDNN handle, element type, the remembered choices
  *   weights   device copies of a layer's parameters, in the layouts that the kernels want
- *   memory    where each tensor lives: channel slices of shared buffers instead of concatenations, one arena by lifetime
+ *   memory    where each tensor lives: channel slices of shared buffers instead of concatenations; one arena
  *   step      one layer (or two that run as one) for one batch size: candidates, timing, running
  *   plan      all layers for one batch size, as a CUDA graph
  *   size      a network's memory and plans for one input size
