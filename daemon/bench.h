@@ -46,7 +46,7 @@ struct pd_bench {
     int n_batches;
     struct pd_bench_batch batch[PD_BENCH_BATCHES_MAX];
     bool device_clock;       /* batches: the network alone, by the device; else input and maps in host memory */
-    double peak_gflops;      /* of the engine's best large matrix product on this device; 0: not measured */
+    double peak_gflops;      /* of the engine's best large matrix product or layer here; 0: not measured */
     struct pd_bench_pipeline pipeline;
     struct pd_bench_cameras cameras;
     double price; /* of an hour of this machine, 0: not given */

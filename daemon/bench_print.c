@@ -58,8 +58,8 @@ static void print_stages(const struct pd_bench *b, FILE *out)
             b->gflop * b->layer_batch / PD_MAX(total, 1e-9) * 1e3,
             share_of_peak(b, b->gflop * b->layer_batch, total, share));
     if (b->peak_gflops > 0)
-        fprintf(out, "peak: %.1f GFLOP/s, what this engine reaches with products of large matrices\n",
-                b->peak_gflops);
+        fprintf(out, "peak: %.1f GFLOP/s, the most that this engine reached, with a product of large matrices or in a "
+                "layer\n", b->peak_gflops);
 }
 
 static void print_layers(const struct pd_bench *b, FILE *out)
@@ -125,6 +125,12 @@ void pd_bench_print(const struct pd_bench *b, FILE *out)
 
 /* ---- JSON ---- */
 
+static void set_share_of_peak(const struct pd_bench *b, double gflop, double ms, json_t *item)
+{
+    if (b->peak_gflops > 0 && ms > 0)
+        json_object_set_new(item, "of_peak", json_real(gflop / ms * 1e3 / b->peak_gflops));
+}
+
 static json_t *layers_json(const struct pd_bench *b)
 {
     json_t *list = json_array();
@@ -132,13 +138,14 @@ static json_t *layers_json(const struct pd_bench *b)
         const struct pd_layer_time *t = &b->layers[i];
         const struct pd_layer *l = &b->net->layers[t->layer];
         struct pd_shape in = b->shapes[l->in[0]], out = b->shapes[l->out];
-        json_array_append_new(list,
-                              json_pack("{s:i,s:s,s:s,s:i,s:[iii],s:[iii],s:[ii],s:i,s:i,s:i,s:f,s:f,s:s}", "layer",
-                                        t->layer, "name", l->name, "kind", pd_layer_kind_name(l->kind), "stage",
-                                        l->stage, "in", in.c, in.h, in.w, "out", out.c, out.h, out.w, "kernel", l->kh,
-                                        l->kw, "stride", l->stride_y, "dilation", l->dilation_y, "groups", l->groups,
-                                        "gflop", pd_bench_layer_gflop(b, i) * b->layer_batch, "ms", t->ms, "algorithm",
-                                        t->algorithm));
+        const double gflop = pd_bench_layer_gflop(b, i) * b->layer_batch;
+        json_t *item = json_pack("{s:i,s:s,s:s,s:i,s:[iii],s:[iii],s:[ii],s:i,s:i,s:i,s:f,s:f,s:s}", "layer", t->layer,
+                                 "name", l->name, "kind", pd_layer_kind_name(l->kind), "stage", l->stage, "in", in.c,
+                                 in.h, in.w, "out", out.c, out.h, out.w, "kernel", l->kh, l->kw, "stride", l->stride_y,
+                                 "dilation", l->dilation_y, "groups", l->groups, "gflop", gflop, "ms", t->ms,
+                                 "algorithm", t->algorithm);
+        set_share_of_peak(b, gflop, t->ms, item);
+        json_array_append_new(list, item);
     }
     return list;
 }
@@ -149,10 +156,12 @@ static json_t *stages_json(const struct pd_bench *b)
     double total;
     json_t *list = json_array();
     int n = sum_stages(b, stages, &total);
-    for (int i = 0; i < n; i++)
-        json_array_append_new(list, json_pack("{s:i,s:i,s:f,s:f,s:f}", "stage", i, "layers", stages[i].layers, "gflop",
-                                              stages[i].gflop, "ms", stages[i].ms, "share",
-                                              stages[i].ms / PD_MAX(total, 1e-9)));
+    for (int i = 0; i < n; i++) {
+        json_t *item = json_pack("{s:i,s:i,s:f,s:f,s:f}", "stage", i, "layers", stages[i].layers, "gflop",
+                                 stages[i].gflop, "ms", stages[i].ms, "share", stages[i].ms / PD_MAX(total, 1e-9));
+        set_share_of_peak(b, stages[i].gflop, stages[i].ms, item);
+        json_array_append_new(list, item);
+    }
     return list;
 }
 

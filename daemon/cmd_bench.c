@@ -39,7 +39,7 @@ static void help(void)
         "usage: posed bench [OPTION...]\n\n"
         "Measures the network on this machine: time of every layer and stage, time and frames a second of batches of\n"
         "1, 2, 4, 8, 16, 24 and 32 frames, and one camera's way from picture to people. A layer's share of peak is of\n"
-        "what the same engine reaches with products of large matrices.\n\n"
+        "the most that the same engine reached with a product of large matrices or in a layer.\n\n"
         "  --json              figures as JSON\n"
         "  --plot OUT.svg      draw time against batch size\n"
         "  --price X           price of an hour of this machine: says what a camera-hour costs\n"

@@ -43,6 +43,11 @@ class Bench(unittest.TestCase):
         self.assertAlmostEqual(cost["camera_hour"] * best, 2 * cost["camera_fps"], delta=0.1)
         self.assertGreater(report["peak_gflops"], 0)
         self.assertTrue(all(layer["ms"] >= 0 and layer["algorithm"] for layer in report["layers"]))
+        for layer in report["layers"]:
+            if layer["ms"] > 0:
+                self.assertAlmostEqual(layer["of_peak"] * report["peak_gflops"], 1000 * layer["gflop"] / layer["ms"],
+                                       delta=0.01 * report["peak_gflops"])
+                self.assertLessEqual(layer["of_peak"], 1)
 
     def test_several_cameras_at_once(self):
         done = bench("--json", "--no-layers", "--batch", "4", "--cameras", "6")  # a batch of four and one of two

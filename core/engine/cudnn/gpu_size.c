@@ -74,7 +74,7 @@ int pd_gpu_sizes_get(struct pd_gpu_sizes *z, int width, int height, bool expecte
     return 0;
 }
 
-/* A larger workspace moved: graphs that know the old one are captured again. All but @fresh, which knows the new one. */
+/* A larger workspace moved: graphs that know the old one are captured again; @fresh knows the new one. */
 static int capture_again(struct pd_gpu_sizes *z, const struct pd_gpu_plan *fresh, struct pd_err *err)
 {
     int r = 0;
