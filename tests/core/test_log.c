@@ -2,7 +2,9 @@
 #include "tests/core/test.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 
@@ -60,6 +62,41 @@ static void levels_have_names(void **state)
     assert_int_equal(pd_log_level_parse("loud", &level), -EINVAL);
 }
 
+static char taken[4][128];
+static int n_taken;
+
+static bool take(enum pd_log_level level, const char *context, const char *message)
+{
+    snprintf(taken[n_taken % 4], sizeof(taken[0]), "%d %s %s", (int)level, context ? context : "-", message);
+    return ++n_taken % 2; /* every other line is left to stderr */
+}
+
+static void a_sink_gets_lines_first_and_redacted(void **state)
+{
+    int ends[2], before = dup(STDERR_FILENO);
+    char text[128] = "";
+    assert_int_equal(pipe(ends), 0);
+    fflush(stderr);
+    dup2(ends[1], STDERR_FILENO);
+    assert_int_equal(pd_log_add_secret("swordfish"), 0);
+    pd_log_set_sink(take);
+    pd_log_warn("camera till", "no swordfish\nhere");
+    pd_log_debug("camera till", "below the level");
+    pd_log_info(NULL, "left");
+    pd_log_set_sink(NULL);
+    pd_log_info(NULL, "without a sink");
+    pd_log_forget_secrets();
+    dup2(before, STDERR_FILENO);
+    close(ends[1]);
+    assert_true(read(ends[0], text, sizeof(text) - 1) > 0);
+    close(ends[0]);
+    close(before);
+    assert_int_equal(n_taken, 2);
+    assert_string_equal(taken[0], "1 camera till no *** here");
+    assert_string_equal(taken[1], "2 - left");
+    assert_string_equal(text, "info: left\ninfo: without a sink\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -69,6 +106,7 @@ int main(void)
         cmocka_unit_test(a_line_cut_inside_a_secret_shows_no_piece_of_it),
         cmocka_unit_test(short_secrets_are_refused),
         cmocka_unit_test(levels_have_names),
+        cmocka_unit_test(a_sink_gets_lines_first_and_redacted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
