@@ -137,6 +137,7 @@ struct pd_gpu_step {
 /* What a layer of the plan that is being made got: the next one of its kind gets the same without looking. */
 struct pd_gpu_twin {
     char key[256], value[96];
+    struct pd_conv_epilogue epilogue;
     struct pd_cudnn_plan *plan; /* the step's, or NULL */
 };
 

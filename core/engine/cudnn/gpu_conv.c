@@ -138,6 +138,12 @@ static int use_own(struct pd_gpu_net *g, struct pd_gpu_step *s, enum pd_gpu_meth
 
 static const char *const math_names[] = {[PD_CUDNN_FP16] = "fp16", [PD_CUDNN_TF32] = "tf32", [PD_CUDNN_FP32] = "fp32"};
 
+/* A tensor that is a slice of another one may begin between 16 bytes, which cuDNN's graphs promise that none does. */
+static size_t misalignment(const struct pd_gpu_step *s)
+{
+    return ((uintptr_t)s->in.data | (uintptr_t)s->out.data | (uintptr_t)s->epilogue.residual) % 16;
+}
+
 /* Everything that a time depends on. */
 static void make_key(const struct pd_gpu_net *g, const struct pd_gpu_step *s, int problems, char *key, size_t cap)
 {
@@ -146,7 +152,7 @@ static void make_key(const struct pd_gpu_net *g, const struct pd_gpu_step *s, in
              math_names[g->gpu->math], problems, c->n, c->ci, c->h, c->w, s->in.stride, c->co, c->ho, c->wo,
              s->out.stride, c->kh, c->kw, c->stride_y, c->stride_x, c->dilation_y, c->dilation_x, c->pad_top,
              c->pad_left, c->groups, s->epilogue.bias != NULL, s->epilogue.residual != NULL, s->epilogue.act,
-             (int)((uintptr_t)s->out.data % 16 / g->gpu->elem_bytes));
+             (int)(misalignment(s) / g->gpu->elem_bytes));
 }
 
 static void value_of(const struct pd_gpu_step *s, int choice, char *value, size_t cap)
@@ -183,7 +189,7 @@ static int recall(struct pd_gpu_net *g, struct pd_gpu_step *s, const char *value
         for (int i = 0; i < n; i++)
             if (choices[i] == choice)
                 return use_sm90(g, s, choice, err);
-    } else if (!strncmp(value, "cudnn", 5) && strchr(value, ' ')) {
+    } else if (!strncmp(value, "cudnn", 5) && strchr(value, ' ') && !misalignment(s)) {
         s->bare = !strncmp(value, "cudnn-bare ", 11);
         s->act_apart = !pd_cudnn_fuses(s->epilogue.act);
         const struct pd_conv_epilogue e = fused_part(s);
@@ -231,13 +237,11 @@ static int try_cudnn(struct pd_gpu_net *g, struct best *best, int layer, int n, 
     struct pd_cudnn_plan *plans[CUDNN_TRIED];
     struct pd_gpu_step s;
     describe(g, layer, n, &s);
-    if (bare && !s.epilogue.bias && !s.epilogue.residual && s.epilogue.act == PD_ACT_NONE)
+    if (misalignment(&s) || (bare && !s.epilogue.bias && !s.epilogue.residual && s.epilogue.act == PD_ACT_NONE))
         return 0;
     s.act_apart = !pd_cudnn_fuses(s.epilogue.act);
     s.bare = bare;
     const struct pd_conv_epilogue e = fused_part(&s);
-    if ((uintptr_t)s.in.data % 16 || (uintptr_t)s.out.data % 16)
-        return 0; /* the graph promises this alignment */
     const int found = pd_cudnn_plans(g->gpu->cudnn, g->gpu->math, &s.shape, s.in.stride, s.out.stride, &e,
                                      g->guess ? 1 : CUDNN_TRIED, plans, NULL);
     int r = 0;
@@ -294,6 +298,13 @@ static int measure(struct pd_gpu_net *g, int layer, int n, struct best *best, st
     return r;
 }
 
+/* What no key tells, since no time depends on it, a cuDNN plan has built in all the same. */
+static bool same_ends(const struct pd_conv_epilogue *a, const struct pd_conv_epilogue *b)
+{
+    return !memcmp(&a->alpha, &b->alpha, sizeof(a->alpha)) && !memcmp(&a->beta, &b->beta, sizeof(a->beta)) &&
+           a->residual_stride == b->residual_stride;
+}
+
 /* Do what an equal layer of this plan got. Returns 1 when there is none. */
 static int repeat(struct pd_gpu_net *g, struct pd_gpu_step *s, const char *key, struct pd_err *err)
 {
@@ -301,7 +312,7 @@ static int repeat(struct pd_gpu_net *g, struct pd_gpu_step *s, const char *key, 
         const struct pd_gpu_twin *t = &g->twins[i];
         if (strcmp(t->key, key) != 0)
             continue;
-        if (!t->plan)
+        if (!t->plan || !same_ends(&t->epilogue, &s->epilogue))
             return recall(g, s, t->value, err);
         s->bare = !strncmp(t->value, "cudnn-bare ", 11);
         s->act_apart = !pd_cudnn_fuses(s->epilogue.act);
@@ -317,6 +328,7 @@ static void remember(struct pd_gpu_net *g, const char *key, const char *value, c
     struct pd_gpu_twin *t = &g->twins[g->n_twins++];
     snprintf(t->key, sizeof(t->key), "%s", key);
     snprintf(t->value, sizeof(t->value), "%s", value);
+    t->epilogue = s->epilogue;
     t->plan = s->plan;
 }
 
@@ -333,6 +345,8 @@ int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_ste
         if (r == 0)
             remember(g, key, known, &s);
     }
+    if (r < 0)
+        pd_gpu_step_finish(&s);
     if (r <= 0) {
         *ret_step = s;
         return r;
