@@ -158,7 +158,7 @@ class Equation(Case):
             self.assertLess(sorted(ages)[len(ages) // 2], 100)
 
     def test_frames_lost_to_the_engine_are_told(self):
-        daemon = self.daemon({"a": live(50)}, env={"POSED_NULL_LOST_AFTER": "30"})
+        daemon = self.daemon({"a": live(50)}, env={"POSED_NULL_LOST_AFTER": "100"})
         client = self.client(daemon)
         client.subscribe()
         client.read_to_end()
@@ -166,9 +166,8 @@ class Equation(Case):
         self.assertGreater(client.lost.get("a", 0), 0)
         self.assertEqual(client.bye["client"]["lost"], client.lost["a"])
 
-
     def test_an_engine_that_hands_out_another_shape_is_given_up(self):
-        daemon = self.daemon({"a": live(50)}, env={"POSED_NULL_SHAPE_AFTER": "30"})
+        daemon = self.daemon({"a": live(50)}, env={"POSED_NULL_SHAPE_AFTER": "100"})
         client = self.client(daemon)
         client.subscribe()
         client.read_to_end()
@@ -469,6 +468,14 @@ class Devices(Case):
 
 
 class Reload(Case):
+    def lost_nothing_else(self, client, numbers):
+        """Of camera a, but what the queue dropped. That is told behind a later line, and what was dropped before the
+        first line never: until then the count is ahead."""
+        self.assertEqual(numbers["failed"], 0)
+        self.assertLessEqual(client.lost.get("a", 0), numbers["dropped"])
+        client.read_while(lambda: client.next["a"] <= numbers["decoded"])
+        self.assertGreaterEqual(client.first["a"] - 1 + client.lost.get("a", 0), numbers["dropped"])
+
     def test_cameras_come_change_and_go_and_the_others_lose_nothing(self):
         daemon = self.daemon({"a": live(), "b": live(), "c": live()})
         client = self.client(daemon)
@@ -486,7 +493,7 @@ class Reload(Case):
             pass  # lines of before; that their numbers go on is checked with every line
         cameras, _ = client.status()
         self.assertEqual(set(cameras), {"a", "c", "d"})
-        self.assertEqual(client.lost.get("a", 0), cameras["a"]["numbers"]["dropped"])
+        self.lost_nothing_else(client, cameras["a"]["numbers"])
         numbers = cameras["c"]["numbers"]
         self.assertLessEqual(numbers["decoded"] - numbers["published"] - numbers["dropped"] - numbers["failed"], 3)
 
@@ -530,7 +537,7 @@ class Reload(Case):
             daemon.signal(signal.SIGHUP)
             time.sleep(0.01)
         wait_for("a quiet camera", lambda: client.status()[0].get("b", {}).get("state") == "up")
-        self.assertEqual(client.lost.get("a", 0), client.status()[0]["a"]["numbers"]["dropped"])
+        self.lost_nothing_else(client, client.status()[0]["a"]["numbers"])
         self.assertEqual(daemon.stop()[0], 0)
 
 
