@@ -169,6 +169,7 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
         return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
     int r = avformat_open_input(&d->fmt, url, format, opts);
     pd_input_wipe(&url);
+    av_dict_set(opts, PD_TLS_PLAYLIST_OPTION, NULL, 0);
     if (r >= 0)
         return 0;
     if (d->interrupt.code)

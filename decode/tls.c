@@ -68,7 +68,9 @@ int pd_tls_prepare(struct pd_tls *tls, const struct pd_input *input, const struc
         tls->open = fmt->io_open;
         fmt->io_open = open_checked;
         fmt->opaque = tls;
-        return 0;
+        /* On a connection that is kept a playlist's next part may lead elsewhere without being opened by io_open. */
+        return av_dict_set(opts, PD_TLS_PLAYLIST_OPTION, "0", 0) < 0
+                   ? pd_err_set(err, -ENOMEM, "%s: out of memory", input->name) : 0;
     }
     /* RTSP opens its connections by itself, and only newer libav passes options of TLS on to them. */
     const AVInputFormat *rtsp = av_find_input_format("rtsp");

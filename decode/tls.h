@@ -10,6 +10,8 @@
 struct AVFormatContext;
 struct AVIOContext;
 
+#define PD_TLS_PLAYLIST_OPTION "http_persistent" /* may be left in @opts: only playlists know it */
+
 struct pd_tls {
     const char *ca_file; /* NULL: nothing is checked */
     const char *name;    /* what the certificate must bear; NULL: the host of the URL */
