@@ -59,6 +59,7 @@ static void help(void)
 static int parse_batches(struct settings *s, const char *text, struct pd_err *err)
 {
     char one[16];
+    s->n_batches = 0;
     for (int last = 0; s->n_batches < PD_BENCH_BATCHES_MAX; last = s->batches[s->n_batches++]) {
         size_t n = strcspn(text, ",");
         snprintf(one, sizeof(one), "%.*s", (int)PD_MIN(n, sizeof(one) - 1), text);
@@ -164,7 +165,11 @@ static int bench(const struct settings *s, struct pd_net *net, struct pd_err *er
     if (r < 0)
         return r;
     b.caps = pd_engine_caps(engine);
-    r = measure(s, &b, engine, err);
+    if (s->n_batches && largest > b.caps->max_batch)
+        r = pd_err_set(err, -EINVAL, "--batches: %d is more than the %d that a batch of %s can be here", largest,
+                       b.caps->max_batch, b.caps->name);
+    if (r == 0)
+        r = measure(s, &b, engine, err);
     if (r == 0)
         r = tell(s, &b, err);
     free(b.layers);

@@ -49,6 +49,18 @@ class Bench(unittest.TestCase):
                                        delta=0.01 * report["peak_gflops"])
                 self.assertLessEqual(layer["of_peak"], 1)
 
+    def test_batches_may_be_chosen(self):
+        done = bench("--json", "--no-layers", "--batches", "9", "--batches", "3,5")  # the last one counts
+        self.assertEqual(done.returncode, 0, done.stderr)
+        batches = json.loads(done.stdout)["batches"]
+        self.assertEqual([b["batch"] for b in batches], [3, 5])
+        self.assertEqual(batches[0]["growth"], 1)
+        for wrong in ("", "3,", "3,3", "5,3", "0", "33", "x", "1,2,3,4,5,6,7,8"):
+            self.assertEqual(bench("--batches", wrong).returncode, 2, wrong)
+        done = bench("--no-layers", "--batch", "4", "--batches", "2,8")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("8 is more than the 4", done.stderr)
+
     def test_several_cameras_at_once(self):
         done = bench("--json", "--no-layers", "--batch", "4", "--cameras", "6")  # a batch of four and one of two
         self.assertEqual(done.returncode, 0, done.stderr)
