@@ -40,12 +40,23 @@ static struct pd_layer *layer_of(int tensor)
     return &maker.layers[maker.tensors[tensor].producer];
 }
 
+/* One after the other, of one geometry but with bounds of their own, which a plan of the first has built in. */
+static void layers_alike(int in, int channels)
+{
+    for (int i = 1; i <= 3; i++) {
+        in = conv(in, channels, 3, 1, 1, 1, true);
+        layer_of(in)->act = PD_ACT_CLIP;
+        layer_of(in)->alpha = -0.1f * (float)i;
+        layer_of(in)->beta = 0.3f * (float)i;
+    }
+}
+
 /* Input, a first convolution to some channels, then the layers under test; heat is what the last one writes. */
 static void build(uint64_t seed, char *what, size_t cap)
 {
     maker_begin(&maker, seed);
     const int channels = between(0, 2) ? between(1, 24) * 8 : between(4, 200);
-    const int in = conv(maker.net.input, channels, between(0, 1) ? 3 : 5, 1, 1, 1, true), kind = between(0, 9);
+    const int in = conv(maker.net.input, channels, between(0, 1) ? 3 : 5, 1, 1, 1, true), kind = between(0, 10);
     layer_of(in)->act = PD_ACT_RELU;
     if (kind <= 4) {
         static const int kernels[] = {1, 1, 3, 3, 3, 5, 7, 7};
@@ -87,6 +98,9 @@ static void build(uint64_t seed, char *what, size_t cap)
         l->scale_y = l->scale_x = 2;
         l->bilinear = between(0, 1);
         snprintf(what, cap, "resize %d bilinear %d", channels, l->bilinear);
+    } else if (kind == 9) {
+        layers_alike(in, channels);
+        snprintf(what, cap, "layers alike %d", channels);
     } else { /* two branches of equal geometry from one input */
         const int k = between(0, 1) ? 7 : 3, co = 128 * between(1, 2);
         const int x = conv(in, co, k, 1, 1, 1, true), y = conv(in, co, k, 1, 1, 1, true);
