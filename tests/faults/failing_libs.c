@@ -17,15 +17,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Not the real ones by name: --wrap, which this program is linked with, would send those to failing.c. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-int __real_posix_memalign(void **p, size_t alignment, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t n);
-
 static void *lib_malloc(size_t size)
 {
     return failing_now(true) ? NULL : __real_malloc(size);
