@@ -362,8 +362,8 @@ STREAMS = {
     "middle": lambda s, n: s.frames(begin=n),
     "jump": lambda s, n: s.frames(change=lambda i: 0 if i < n else 1 << 30),
     "back": lambda s, n: s.frames(change=lambda i: 0 if i < n else -(1 << 30)),
-    "freeze": freeze, "deaf": deaf, "eof": hang_up, "bye": say_bye, "expire": expire, "resize": other_clip, "codec": other_codec,
-    "type": other_type, "step": clock_step, "lose": lose, "drop": lose_frame, "reorder": reorder,
+    "freeze": freeze, "deaf": deaf, "eof": hang_up, "bye": say_bye, "expire": expire, "resize": other_clip,
+    "codec": other_codec, "type": other_type, "step": clock_step, "lose": lose, "drop": lose_frame, "reorder": reorder,
     "endless": endless_frame, "junk": junk,
 }
 
