@@ -101,6 +101,9 @@ int pd_gpu_plan_capture(struct pd_gpu_net *g, struct pd_gpu_plan *p, struct pd_e
 {
     const cudaStream_t stream = g->gpu->compute;
     cudaGraph_t graph = NULL;
+    if (p->graph)
+        cudaGraphExecDestroy(p->graph);
+    p->graph = NULL;
     int r = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
     if (r != cudaSuccess)
         return pd_gpu_check(r, "capturing the network", err);
@@ -109,9 +112,6 @@ int pd_gpu_plan_capture(struct pd_gpu_net *g, struct pd_gpu_plan *p, struct pd_e
     const int ended = cudaStreamEndCapture(stream, &graph);
     if (r == cudaSuccess)
         r = ended;
-    if (p->graph)
-        cudaGraphExecDestroy(p->graph);
-    p->graph = NULL;
     if (r == cudaSuccess)
         r = cudaGraphInstantiate(&p->graph, graph, 0);
     if (graph)

@@ -13,7 +13,6 @@ size_t pd_gpu_size_floats(const struct pd_gpu_size *s, int tensor)
     return (size_t)m->c * (size_t)m->h * (size_t)m->w;
 }
 
-
 static void destroy_size(struct pd_gpu_sizes *z, struct pd_gpu_size *s)
 {
     if (!s)
@@ -74,14 +73,36 @@ int pd_gpu_sizes_get(struct pd_gpu_sizes *z, int width, int height, bool expecte
     return 0;
 }
 
-/* A larger workspace moved: graphs that know the old one are captured again; @fresh knows the new one. */
+/* A larger workspace moved: graphs that know the old one are captured again, all of them, as one that is not must not
+ * run; @fresh knows the new one. */
 static int capture_again(struct pd_gpu_sizes *z, const struct pd_gpu_plan *fresh, struct pd_err *err)
 {
     int r = 0;
-    for (int i = 0; r == 0 && i < PD_GPU_SIZES_MAX; i++)
-        for (int k = 0; r == 0 && z->sizes[i] && k < PD_GPU_PLANS_MAX; k++)
-            if (z->sizes[i]->plans[k] && z->sizes[i]->plans[k] != fresh)
-                r = pd_gpu_plan_capture(&z->sizes[i]->net, z->sizes[i]->plans[k], err);
+    for (int i = 0; i < PD_GPU_SIZES_MAX; i++)
+        for (int k = 0; z->sizes[i] && k < PD_GPU_PLANS_MAX; k++)
+            if (z->sizes[i]->plans[k] && z->sizes[i]->plans[k] != fresh) {
+                int one = pd_gpu_plan_capture(&z->sizes[i]->net, z->sizes[i]->plans[k], err);
+                r = r < 0 ? r : one;
+            }
+    return r;
+}
+
+static int make_plan(struct pd_gpu_sizes *z, struct pd_gpu_size *s, int i, struct pd_err *err)
+{
+    const void *workspace = z->gpu->workspace;
+    struct pd_gpu_plan *p = NULL;
+    /* a batch that is not a plan's size, on a device that only had memory for that: a plan of its own */
+    int r = pd_gpu_plan_create(&s->net, PD_MIN(plan_sizes[i], s->net.memory->max_batch), &p, err);
+    if (r == 0)
+        r = pd_gpu_plan_capture(&s->net, p, err);
+    if (z->gpu->workspace != workspace) { /* also when it came to nothing */
+        int again = capture_again(z, p, err);
+        r = r < 0 ? r : again;
+    }
+    if (r < 0)
+        pd_gpu_plan_destroy(p);
+    else
+        s->plans[i] = p;
     return r;
 }
 
@@ -91,25 +112,9 @@ int pd_gpu_sizes_plan(struct pd_gpu_sizes *z, struct pd_gpu_size *s, int n, stru
     int i = 0;
     while (i < PD_GPU_PLANS_MAX - 1 && plan_sizes[i] < n)
         i++;
-    if (!s->plans[i]) {
-        const size_t workspace = z->gpu->workspace_bytes;
-        struct pd_gpu_plan *p;
-        /* a batch that is not a plan's size, on a device that only had memory for that: a plan of its own */
-        int r = pd_gpu_plan_create(&s->net, PD_MIN(plan_sizes[i], s->net.memory->max_batch), &p, err);
-        if (r < 0)
-            return r;
-        s->plans[i] = p;
-        r = pd_gpu_plan_capture(&s->net, p, err);
-        if (r == 0 && z->gpu->workspace_bytes != workspace)
-            r = capture_again(z, p, err);
-        if (r < 0) {
-            pd_gpu_plan_destroy(p);
-            s->plans[i] = NULL;
-            return r;
-        }
-    }
+    int r = s->plans[i] ? 0 : make_plan(z, s, i, err);
     *ret = s->plans[i];
-    return 0;
+    return r;
 }
 
 /* What batches of @n take beside the network's own memory, with frames that software decoded and sizes as large as
