@@ -38,13 +38,13 @@ class Builder:
         return self.put("shift", x, value=torch.full((1, 3, 1, 1), shift))
 
 
-def posed_lite(width: int = 256, features: int = 112, residuals: int = 5, refinements: int = 2) -> Graph:
+def posed_lite(width: int = 256, features: int = 112, residuals: int = 8, refinements: int = 3) -> Graph:
     """Separable convolutions to stride 8, dilated residual blocks, one stage of answers and one that refines them."""
     b, f = Builder(), features
     x = b.conv(b.normalised(1 / 128, -1.0), 3, 32, 3, stride=2)
     x = b.separable(b.separable(b.separable(x, 32, 64, 2), 64, 96), 96, width, 2)
     for i in range(residuals):
-        first, second = [(1, 1), (1, 2), (1, 2), (1, 4), (1, 2)][i % 5]
+        first, second = [(1, 1), (1, 2), (1, 2), (1, 4), (1, 2), (1, 2), (1, 4), (1, 2)][i % 8]
         y = b.separable(x, width, width, dilation=first)
         x = b.plus(x, b.separable(y, width, width, dilation=second, relu=False))
     shared = b.conv(b.conv(x, width, f), f, f, 3)
