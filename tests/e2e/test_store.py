@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`posed detect` on the rendered store, against the truth of its renderer (TAP).
 
-Asks for less than was measured, so that another rounding does not fail it, and never for everybody: walkers seen from
-the side are hard for every network of this family.
+Asks for less than was measured (tests/data/store/README.md), so that another rounding does not fail it.
 
 usage: test_store.py POSED"""
 import json
@@ -22,12 +21,15 @@ CLIPS = ["entrance", "aisle", "back", "till"]
 
 EVERY = 12  # frames: neighbours in time look alike, so a few from all over say more
 
+BUNDLED = ROOT / "models" / "posed-lite.onnx"
 # name, network, input height, limits of evaluate-scene
-BUNDLED = ("the bundled network finds large figures that are mostly visible", ROOT / "models" / "posed-lite.onnx", 368,
-           ["--min-height", "100", "--min-joints", "12", "--min-recall", "0.8"])
-REFERENCE = ("a network trained on photographs finds people in the rendered store",
-             SHARED / "models" / "human-pose-estimation-0001.onnx", 368,
-             ["--min-height", "80", "--min-recall", "0.9"])
+CASES = [
+    ("the bundled network finds all but a few", BUNDLED, 368, ["--min-height", "80", "--min-recall", "0.97"]),
+    ("the bundled network finds nearly as many in half the pixels", BUNDLED, 256,
+     ["--min-height", "80", "--min-recall", "0.93"]),
+    ("a network trained on photographs finds people in the rendered store",
+     SHARED / "models" / "human-pose-estimation-0001.onnx", 368, ["--min-height", "80", "--min-recall", "0.9"]),
+]
 
 
 def thin_out(clip, out):
@@ -53,7 +55,7 @@ def evaluate(clips, network, height, limits):
         command = [ROOT / "tools" / "evaluate-scene", *pairs, "--every", EVERY, *limits]
         done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
         report = json.loads(done.stdout) if done.stdout else {}
-        short = {k: report.get(k) for k in ("figures", "recall", "oks_of_found")}
+        short = {k: report.get(k) for k in ("figures", "recall", "oks_of_found", "false_people_per_frame")}
         return done.returncode == 0, short, done.stderr.strip()
 
 
@@ -61,11 +63,11 @@ def main():
     if not shutil.which("ffmpeg"):
         print("1..0 # SKIP no ffmpeg program to thin out the clips with")
         return
-    print("1..2")
+    print(f"1..{len(CASES)}")
     with tempfile.TemporaryDirectory(prefix="posed-clips-") as clips:
         for clip in CLIPS:
             thin_out(clip, pathlib.Path(clips) / f"{clip}.mkv")
-        for number, (name, network, *rest) in enumerate([BUNDLED, REFERENCE], 1):
+        for number, (name, network, *rest) in enumerate(CASES, 1):
             if not network.exists():
                 print(f"ok {number} - {name} # SKIP no {network.name}: POSED_SHARED names the folder with models/")
                 continue
