@@ -25,6 +25,7 @@
 #define FD_LIMIT 65536    /* of open files, where the hard limit allows it */
 #define FD_NEEDED 32      /* by a daemon without cameras and clients */
 #define DONE_GRACE_MS 10000
+#define TRIM_EVERY_NS (60 * PD_NS_PER_S)
 #define DONE "done"
 #define RUN "posed run" /* whom the log names when a start fails */
 
@@ -92,6 +93,16 @@ static bool is_healthy(struct pd_manager *m, int64_t now, struct pd_err *why)
     return healthy;
 }
 
+/* Cameras, clients and reloads come and go for a year and leave holes in the heaps, of which glibc by itself gives back
+ * only the last one of each. Takes 0.1 to 0.8 ms with 30 MB. */
+static void give_memory_back(struct pd_manager *m, int64_t now)
+{
+    if (now - m->trimmed_ns < TRIM_EVERY_NS)
+        return;
+    malloc_trim(0);
+    m->trimmed_ns = now;
+}
+
 static void on_second(uv_timer_t *timer)
 {
     struct pd_manager *m = timer->data;
@@ -101,6 +112,7 @@ static void on_second(uv_timer_t *timer)
     pd_notify("STATUS=%d/%d cameras up, %.0f frames/s, %d clients", t.up, t.cameras, t.fps,
               pd_hub_subscribers(m->hub));
     int64_t now = pd_now_ns();
+    give_memory_back(m, now);
     struct pd_err why;
     bool healthy = is_healthy(m, now, &why);
     if (!m->watchdog_ns || now - m->watchdog_fed_ns < m->watchdog_ns / 4)

@@ -55,6 +55,7 @@ struct pd_manager {
     int grace_ms;
     int exit_code;
     int64_t watchdog_ns, watchdog_fed_ns;
+    int64_t trimmed_ns; /* when free memory was last given back */
     struct pd_watchdog watchdog;
     struct pd_watchdog_call batch[PD_DEVICES_MAX];
 };
