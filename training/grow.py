@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A trained network made deeper: further residual blocks that change nothing at first, so that what it knows is kept."""
 import copy
-from typing import Dict, List
+from typing import List
 
 import torch
 
@@ -68,11 +68,9 @@ def grow(graph: Graph, more: List[int]) -> Graph:
     """more: how many further blocks for each width of residual blocks that the network has, in the order in which they
     come. They are shaped as the last ones there, in turn. The graph given is left as it is."""
     grown, tag = copy.deepcopy(graph), sum("_grown" in o.output for o in graph.ops)
-    widths: Dict[int, int] = {}
-    for at in residual_blocks(grown.ops):
-        widths.setdefault(width_of(grown.ops, at), 0)
+    widths = list(dict.fromkeys(width_of(grown.ops, at) for at in residual_blocks(grown.ops)))
     if len(more) != len(widths):
-        raise ValueError(f"the network has residual blocks of {len(widths)} widths ({list(widths)}): "
+        raise ValueError(f"the network has residual blocks of {len(widths)} widths ({widths}): "
                          f"expected {len(widths)} numbers, got {len(more)}")
     for width, count in zip(widths, more):
         shapes = [a for a in residual_blocks(grown.ops) if width_of(grown.ops, a) == width]
