@@ -93,6 +93,16 @@ static bool is_healthy(struct pd_manager *m, int64_t now, struct pd_err *why)
     return healthy;
 }
 
+/*
+ * A heap for each decode thread would keep their free memory apart, and glibc keeps ever larger blocks inside the heap
+ * once one of them was freed: cameras that come and go would leave it full of holes.
+ */
+static void keep_heap_small(void)
+{
+    mallopt(M_ARENA_MAX, 4);
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+}
+
 /* Cameras, clients and reloads come and go for a year and leave holes in the heaps, of which glibc by itself gives back
  * only the last one of each. Takes 0.1 to 0.8 ms with 30 MB. */
 static void give_memory_back(struct pd_manager *m, int64_t now)
@@ -505,7 +515,7 @@ int pd_manager_run(const struct pd_run_options *options)
     m->started_wall_us = pd_wall_us();
     atomic_init(&m->next_id, 1);
     make_boot_id(m->boot);
-    mallopt(M_ARENA_MAX, 4); /* a heap for each decode thread would keep their free memory apart */
+    keep_heap_small();
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of its write, no more */
     signal(SIGHUP, SIG_IGN);  /* until the loop can answer it */
     pd_notify_take_log();
