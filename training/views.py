@@ -24,7 +24,7 @@ class Look:
 
 
 PHOTOGRAPH = Look((0.7, 1.9), math.radians(11), 1.0)
-CAMERA = Look((0.62, 1.7), math.radians(4), 1.0)  # wider, so that people are as small as cameras see them
+CAMERA = Look((0.5, 1.7), math.radians(4), 1.0)  # wider, so that people are as small as cameras see them
 ROTATION_MAX = math.radians(36)
 SMALL = 26.0  # view pixels; somebody less tall is left out of the loss: the maps have three samples for him
 
