@@ -6,12 +6,12 @@
 
 First --cameras are watched for --seconds: frames decoded, published and dropped, latency of every line (from the moment
 the frame has left the decoder, which is when such a camera "takes" it, to the finished line), GPU load and memory by
-nvidia-smi, CPU cores of the daemon. --search then looks for the number of cameras at which the first frame is dropped:
-doubled while none is, then bisected. Cameras come and go by reloading the configuration; the engine is opened once.
+nvidia-smi, CPU cores of the daemon. --search then adds --step cameras at a time, by reloading the configuration, until
+the first frame is dropped; the engine is opened once.
 
-make the clips with --make-clips DIR [VIDEO...]: 1280x720, 30 frames/s, H.264, a minute each (needs the program ffmpeg).
-They should outlast a look: when an H.264 file begins again libavcodec makes a new decoder, which on a GPU holds up
-everybody for some 90 ms, and no camera does that."""
+make the clips with --make-clips DIR [VIDEO...]: 1280x720, 30 frames/s, H.264, two minutes each (needs the program
+ffmpeg). They should outlast a run: when an H.264 file begins again libavcodec makes a new decoder, which on a GPU holds
+up everybody for some 90 ms, and no camera does that every minute."""
 import argparse
 import glob
 import json
@@ -33,9 +33,9 @@ def make_clips(folder, videos):
     os.makedirs(folder, exist_ok=True)
     for video in videos:
         name = os.path.splitext(os.path.basename(video))[0] + ".mp4"
-        subprocess.run(["ffmpeg", "-v", "error", "-y", "-stream_loop", "-1", "-i", video, "-t", "60", "-an", "-vf",
+        subprocess.run(["ffmpeg", "-v", "error", "-y", "-stream_loop", "-1", "-i", video, "-t", "120", "-an", "-vf",
                         "scale=1280:720,fps=30", "-c:v", "libx264", "-preset", "veryfast", "-profile:v", "main", "-bf",
-                        "0", "-g", "60", "-b:v", "1M", "-pix_fmt", "yuv420p", os.path.join(folder, name)], check=True)
+                        "0", "-g", "60", "-b:v", "600k", "-pix_fmt", "yuv420p", os.path.join(folder, name)], check=True)
 
 
 class Subscriber(threading.Thread):
@@ -228,17 +228,15 @@ def step(daemon, gpu, n, args, seconds):
     return row
 
 
-def search(daemon, gpu, good, bad, args, deadline):
-    """The largest number of cameras without a drop and the least with one, as far as time goes."""
+def search(daemon, gpu, good, args, deadline):
+    """Adds cameras until one loses a frame: the most without a drop, and the number with one if time was enough."""
     rows = []
-    while time.monotonic() < deadline and good < args.max and (bad is None or bad - good > max(1, good // 16)):
-        n = min(good * 2, args.max) if bad is None else (good + bad) // 2
-        rows.append(step(daemon, gpu, n, args, args.step_seconds))
-        if rows[-1]["kept_up"]:
-            good = n
-        else:
-            bad = n
-    return rows, good, bad
+    while time.monotonic() < deadline and good + args.step <= args.max:
+        rows.append(step(daemon, gpu, good + args.step, args, args.step_seconds))
+        if not rows[-1]["kept_up"]:
+            return rows, good, good + args.step
+        good += args.step
+    return rows, good, None
 
 
 def main():
@@ -262,6 +260,7 @@ def main():
     p.add_argument("--seconds", type=float, default=8)
     p.add_argument("--search", action="store_true")
     p.add_argument("--max", type=int, default=512)
+    p.add_argument("--step", type=int, default=4, help="cameras that --search adds at a time")
     p.add_argument("--step-seconds", type=float, default=4)
     p.add_argument("--settle", type=float, default=2)
     p.add_argument("--time", type=float, default=60, help="seconds after which no further step is begun")
@@ -282,8 +281,8 @@ def main():
             deadline = time.monotonic() + args.time
             rows = [step(daemon, gpu, args.cameras, args, args.seconds)]
             good, bad = (args.cameras, None) if rows[0]["kept_up"] else (0, args.cameras)
-            if args.search:
-                more, good, bad = search(daemon, gpu, good, bad, args, deadline)
+            if args.search and bad is None:
+                more, good, bad = search(daemon, gpu, good, args, deadline)
                 rows += more
         finally:
             stopped, code = daemon.stop()

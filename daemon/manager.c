@@ -100,7 +100,7 @@ static bool is_healthy(struct pd_manager *m, int64_t now, struct pd_err *why)
 static void keep_heap_small(void)
 {
     mallopt(M_ARENA_MAX, 4);
-    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    mallopt(M_MMAP_THRESHOLD, 128 * 1024);
 }
 
 /* Cameras, clients and reloads come and go for a year and leave holes in the heaps, of which glibc by itself gives back

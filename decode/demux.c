@@ -12,6 +12,7 @@
 
 #include "core/clock.h"
 #include "decode/av.h"
+#include "decode/descriptors.h"
 #include "decode/diagnose.h"
 #include "decode/resolve.h"
 
@@ -24,6 +25,10 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
 /* Of one compressed picture of a network stream: ten times the average picture of 100 Mbit/s, which is 8K video. While
  * the parser's buffer grows, it is there twice. */
 #define PICTURE_BYTES_MAX (6 << 20)
+
+/* What a camera's connection takes: its own, two for RTP and RTCP over UDP, and one for looking up names. When only the one
+ * for RTCP is missing, libavformat 5.1 loses the one for RTP for good (rtp_open() tries again and forgets it). */
+#define DESCRIPTORS 4
 
 /* A century: further from its start no stream is. */
 #define STREAM_US_MAX (INT64_C(100) * 365 * 86400 * 1000000)
@@ -126,6 +131,11 @@ static int refused_by_tls(const struct pd_demux *d, const char *why, struct pd_e
     return pd_err_set(err, -EPROTO, "%s: TLS: %s", d->name, why);
 }
 
+static int no_descriptors(const struct pd_demux *d, int code, struct pd_err *err)
+{
+    return pd_err_set(err, code, "%s: too many open files: raise LimitNOFILE= of the unit", d->name);
+}
+
 static int failed(const struct pd_demux *d, int averror, bool known, struct pd_err *err)
 {
     char why[128];
@@ -133,7 +143,7 @@ static int failed(const struct pd_demux *d, int averror, bool known, struct pd_e
     if (status >= 400)
         return refused(d, status, known, err);
     if (averror == AVERROR(EMFILE) || averror == AVERROR(ENFILE))
-        return pd_err_set(err, averror, "%s: too many open files: raise LimitNOFILE= of the unit", d->name);
+        return no_descriptors(d, averror, err);
     if (averror == AVERROR(EPERM) && d->tls.open)
         return pd_err_set(err, -EACCES, "%s: leads to an address without TLS, where nothing could be checked", d->name);
     if (pd_av_log_take_tls(why, sizeof(why)))
@@ -154,7 +164,10 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
     if (d->network) {
         pd_av_init_network();
         d->fmt->max_streams = STREAMS_MAX;
-        int r = pd_resolve(input, &d->interrupt, err);
+        int r = pd_descriptors_left(DESCRIPTORS);
+        if (r < 0)
+            return no_descriptors(d, r, err);
+        r = pd_resolve(input, &d->interrupt, err);
         if (d->interrupt.code)
             return cancelled(d, err, "looking up its host name");
         if (r < 0)

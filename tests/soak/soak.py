@@ -102,9 +102,7 @@ class Soak:
         self.junk = JunkServer(self.rng)
         config = {"engine": self.options.engine, "width": self.options.width, "height": self.options.height,
                   "max_clients": 300}
-        # As in the unit; what is freed is given back at once, so that what stays is what is held; a batch fails at times.
-        env = {"MALLOC_ARENA_MAX": "4", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536",
-               "POSED_NULL_FAIL_EVERY": "997"}
+        env = {"POSED_NULL_FAIL_EVERY": "997"}  # a batch fails at times
         if self.options.preload:
             env["LD_PRELOAD"] = self.options.preload
         self.cameras = sorted(cameras)
