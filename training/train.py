@@ -15,7 +15,7 @@ import math
 import os
 import sys
 import time
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 
@@ -71,8 +71,7 @@ def parse_arguments(argv: Optional[List[str]] = None) -> argparse.Namespace:
     run.add_argument("--seconds", type=float, default=600, help="train so long (600)")
     run.add_argument("--schedule", type=float, help="seconds from the first to the last learning rate (--seconds)")
     run.add_argument("--batch", type=int, default=128, help="views a step and device (128)")
-    run.add_argument("--view", nargs="+", type=parse_view, default=[(288, 384)], metavar="WxH", help="size of a view "
-                     "(384x288); of several each step takes the next, with fewer views of the larger ones")
+    run.add_argument("--view", type=parse_view, default=(288, 384), metavar="WxH", help="size of a view (384x288)")
     run.add_argument("--rate", type=float, help="highest learning rate (0.002; 0.001 with --init)")
     run.add_argument("--compile", action="store_true", help="compile the step: pays in runs of many minutes")
     run.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -94,7 +93,7 @@ def load_teacher(args: argparse.Namespace, device: torch.device) -> Teacher:
     network = Network(read_onnx(args.teacher)).to(device).eval().requires_grad_(False)
     kind = torch.half if device.type == "cuda" else torch.float
     network.to(kind, memory_format=torch.channels_last)
-    see = torch.compile(network, dynamic=False) if args.compile else network
+    see = torch.compile(network) if args.compile else network
 
     def teacher(picture: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         fields, maps = see(picture.to(kind, memory_format=torch.channels_last))[-1]
@@ -123,12 +122,6 @@ def load_data(args: argparse.Namespace, device: torch.device, workers: Workers) 
     return Mixture(labelled, distilled, args.share), follower
 
 
-def views_of(step: int, batch: int, sizes: Sequence[Tuple[int, int]]) -> Tuple[int, Tuple[int, int]]:
-    """How many views of which size a step takes: batch of the first size, of others about as many pixels."""
-    first, size = sizes[0], sizes[step % len(sizes)]
-    return max(1, round(batch * first[0] * first[1] / (size[0] * size[1]))), size
-
-
 class Trainer:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args, self.workers = args, Workers()
@@ -139,7 +132,7 @@ class Trainer:
         self.data, self.follower = load_data(args, self.device, self.workers)
         self.network = self._build().to(self.device, memory_format=torch.channels_last)
         if args.init and not args.resume:
-            self.network.calibrate(self.data.batch(args.batch, args.view[0])[0])
+            self.network.calibrate(self.data.batch(args.batch, args.view)[0])
         self.workers.alike(self.network)
         self.network.train()
         self.average = Average(self.network)
@@ -149,9 +142,8 @@ class Trainer:
             self.at = checkpoint.load(args.resume, self.network, self.average, self.optimiser, self.device)
             self.at.schedule = 0.0 if self.at.schedule >= 1 else self.at.schedule
         self.network.shifted = args.compile
-        self.loss = torch.compile(self._loss, dynamic=False) if args.compile else self._loss
+        self.loss = torch.compile(self._loss) if args.compile else self._loss
         self.rows: List[List[float]] = []
-        self.seen = 0  # views, in this process
 
     def _build(self) -> Network:
         if self.args.resume:
@@ -172,8 +164,7 @@ class Trainer:
             return network_loss(self.network(pictures), targets)
 
     def _step(self) -> torch.Tensor:
-        pictures, targets = self.data.batch(*views_of(self.at.step, self.args.batch, self.args.view))
-        self.seen += len(pictures)
+        pictures, targets = self.data.batch(self.args.batch, self.args.view)
         total, last = self.loss(pictures.contiguous(memory_format=torch.channels_last), targets)
         total.backward()
         self.workers.average_gradients(self.network.parameters())
@@ -205,7 +196,7 @@ class Trainer:
                 raise SystemExit(f"train: the loss is {loss} at step {self.at.step}: lower --rate "
                                  f"(now {rate:.2g}) and go on from the last checkpoint")
             bar.step(now - past, f"step {self.at.step}, loss {loss:.4f}, "
-                                 f"{self.seen * self.workers.count / now:.0f} views/s")
+                                 f"{(self.at.step - first) * args.batch * self.workers.count / now:.0f} views/s")
             past = now
             self.at.seconds, self.at.schedule = seconds0 + past, schedule0 + past / schedule
             self.rows.append([self.at.seconds, loss])

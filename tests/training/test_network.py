@@ -19,7 +19,7 @@ try:
 except ImportError as missing:
     tap.skip(f"{missing.name} is not installed: pip install torch onnx opencv-python-headless")
 
-from training import architecture, checkpoint, export, labels, onnx_file, skeleton, targets, train, views  # noqa: E402
+from training import architecture, checkpoint, export, labels, onnx_file, skeleton, targets, views  # noqa: E402
 from training.average import Average  # noqa: E402
 from training.batches import Labelled  # noqa: E402
 from training.graph import Network  # noqa: E402
@@ -253,12 +253,6 @@ def learning_a_picture_lowers_the_loss():
     assert losses[-1] < .6 * losses[0], losses
 
 
-def sizes_of_views_take_turns():
-    sizes = [(288, 384), (384, 512)]
-    assert [train.views_of(i, 128, sizes) for i in range(3)] == [(128, (288, 384)), (72, (384, 512)), (128, (288, 384))]
-    assert train.views_of(1, 1, sizes) == (1, (384, 512))
-
-
 def checkpoints_go_on_where_they_were():
     network = small_network()
     average, optimiser = Average(network), torch.optim.AdamW(network.parameters())
@@ -283,4 +277,4 @@ tap.run([targets_are_what_the_formulae_say, ignored_regions_weigh_nothing_but_wh
          bundled_network_has_the_shape_we_build, a_grown_network_answers_nearly_as_before,
          a_shifted_depthwise_convolution_is_one, the_newest_pictures_are_kept,
          processes_share_weights_and_gradients, unknown_layers_are_named, learning_a_picture_lowers_the_loss,
-         sizes_of_views_take_turns, checkpoints_go_on_where_they_were])
+         checkpoints_go_on_where_they_were])
