@@ -39,7 +39,8 @@ struct pd_gpu {
     struct pd_gpu_choices *choices;
 };
 
-/* 0, or a negative errno with "what: CUDA's own words" in @err. -ENODEV for errors that poison the context. */
+/* 0, or a negative errno with "what: CUDA's own words" in @err. -ENODEV for errors that poison the context; any other
+ * is over with this, and CUDA no longer tells of it. */
 int pd_gpu_check(int cuda_error, const char *what, struct pd_err *err);
 int pd_gpu_open(const struct pd_gpu_host *host, int device, enum pd_precision precision, const char *cache_dir,
                 struct pd_gpu **ret_gpu, struct pd_err *err);

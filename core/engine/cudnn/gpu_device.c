@@ -26,7 +26,10 @@ int pd_gpu_check(int cuda_error, const char *what, struct pd_err *err)
     const cudaError_t e = (cudaError_t)cuda_error;
     if (e == cudaSuccess)
         return 0;
-    const int code = e == cudaErrorMemoryAllocation ? -ENOMEM : is_sticky(e) ? -ENODEV : -EIO;
+    const bool sticky = is_sticky(e);
+    if (!sticky)
+        (void)cudaGetLastError(); /* else the next kernel's launch, which asks for the last error, would report it */
+    const int code = e == cudaErrorMemoryAllocation ? -ENOMEM : sticky ? -ENODEV : -EIO;
     return pd_err_set(err, code, "%s: %s", what, cudaGetErrorString(e));
 }
 
