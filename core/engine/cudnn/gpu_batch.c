@@ -60,6 +60,16 @@ static int grow_device(struct pd_gpu *gpu, size_t bytes, size_t *have, float **p
     return r;
 }
 
+/* Pinned memory; @ret is written on success alone, whatever CUDA leaves behind. */
+static int take_host(size_t bytes, unsigned flags, const char *what, void **ret, struct pd_err *err)
+{
+    void *p = NULL;
+    int r = pd_gpu_check(cudaHostAlloc(&p, bytes, flags), what, err);
+    if (r == 0)
+        *ret = p;
+    return r;
+}
+
 static int grow_host(size_t bytes, size_t *have, float **p, struct pd_err *err)
 {
     if (bytes <= *have)
@@ -67,10 +77,13 @@ static int grow_host(size_t bytes, size_t *have, float **p, struct pd_err *err)
     cudaFreeHost(*p);
     *p = NULL;
     *have = 0;
-    int r = pd_gpu_check(cudaMallocHost((void **)p, bytes), "taking pinned memory for results", err);
-    if (r == 0)
-        *have = bytes;
-    return r;
+    void *host = NULL;
+    int r = take_host(bytes, cudaHostAllocDefault, "taking pinned memory for results", &host, err);
+    if (r < 0)
+        return r;
+    *p = host;
+    *have = bytes;
+    return 0;
 }
 
 int pd_gpu_batch_reserve(struct pd_gpu_batch *b, size_t heat_bytes, size_t paf_bytes, bool host, struct pd_err *err)
@@ -92,13 +105,19 @@ int pd_gpu_batch_reserve_candidates(struct pd_gpu_batch *b, int n, struct pd_err
     if (b->candidates)
         return 0;
     const size_t bytes = sizeof(*b->candidates) * (size_t)n;
-    int r = pd_gpu_check(cudaHostAlloc((void **)&b->candidates, bytes, cudaHostAllocMapped),
-                         "taking pinned memory for results", err);
+    void *host = NULL, *device = NULL;
+    int r = take_host(bytes, cudaHostAllocMapped, "taking pinned memory for results", &host, err);
     if (r < 0)
         return r;
-    memset(b->candidates, 0, bytes);
-    return pd_gpu_check(cudaHostGetDevicePointer((void **)&b->device_candidates, b->candidates, 0),
-                        "mapping memory for results", err);
+    r = pd_gpu_check(cudaHostGetDevicePointer(&device, host, 0), "mapping memory for results", err);
+    if (r < 0) { /* the next batch tries again, and must not take this for done */
+        cudaFreeHost(host);
+        return r;
+    }
+    memset(host, 0, bytes);
+    b->candidates = host;
+    b->device_candidates = device;
+    return 0;
 }
 
 static int grow_staging(struct pd_gpu_batch *b, size_t bytes, struct pd_err *err)
@@ -111,11 +130,19 @@ static int grow_staging(struct pd_gpu_batch *b, size_t bytes, struct pd_err *err
     cudaFreeHost(b->staging);
     b->frames = b->staging = NULL;
     b->frame_bytes = 0;
-    int r = pd_gpu_alloc(b->gpu, bytes, (void **)&b->frames, err);
+    void *device = NULL, *host = NULL;
+    int r = pd_gpu_alloc(b->gpu, bytes, &device, err);
     if (r < 0)
         return r;
+    r = take_host(bytes, cudaHostAllocDefault, "taking pinned memory for frames", &host, err);
+    if (r < 0) { /* the batch goes round again with no room, and asks for it again */
+        pd_gpu_free(b->gpu, device, bytes);
+        return r;
+    }
+    b->frames = device;
+    b->staging = host;
     b->frame_bytes = bytes;
-    return pd_gpu_check(cudaMallocHost((void **)&b->staging, bytes), "taking pinned memory for frames", err);
+    return 0;
 }
 
 static size_t padded(size_t bytes)
