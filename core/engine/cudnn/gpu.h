@@ -169,10 +169,11 @@ struct pd_gpu_plan {
     int n;
     int n_steps;
     struct pd_gpu_step *steps; /* in order */
-    cudaGraphExec_t graph;
+    cudaGraphExec_t graph;     /* NULL: capturing failed */
 };
 
 int pd_gpu_plan_create(struct pd_gpu_net *g, int n, struct pd_gpu_plan **ret_plan, struct pd_err *err);
+/* After a failure it has no graph, and may be captured again. */
 int pd_gpu_plan_capture(struct pd_gpu_net *g, struct pd_gpu_plan *plan, struct pd_err *err);
 int pd_gpu_plan_run(struct pd_gpu_net *g, struct pd_gpu_plan *plan, struct pd_err *err);
 void pd_gpu_plan_destroy(struct pd_gpu_plan *plan);

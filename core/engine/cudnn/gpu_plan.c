@@ -101,6 +101,7 @@ int pd_gpu_plan_capture(struct pd_gpu_net *g, struct pd_gpu_plan *p, struct pd_e
 {
     const cudaStream_t stream = g->gpu->compute;
     cudaGraph_t graph = NULL;
+    cudaGraphExec_t exec = NULL;
     if (p->graph)
         cudaGraphExecDestroy(p->graph);
     p->graph = NULL;
@@ -113,7 +114,9 @@ int pd_gpu_plan_capture(struct pd_gpu_net *g, struct pd_gpu_plan *p, struct pd_e
     if (r == cudaSuccess)
         r = ended;
     if (r == cudaSuccess)
-        r = cudaGraphInstantiate(&p->graph, graph, 0);
+        r = cudaGraphInstantiate(&exec, graph, 0);
+    if (r == cudaSuccess)
+        p->graph = exec;
     if (graph)
         cudaGraphDestroy(graph);
     return pd_gpu_check(r, "capturing the network", err);

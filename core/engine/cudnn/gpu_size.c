@@ -74,7 +74,7 @@ int pd_gpu_sizes_get(struct pd_gpu_sizes *z, int width, int height, bool expecte
 }
 
 /* A larger workspace moved: graphs that know the old one are captured again, all of them, as one that is not must not
- * run; @fresh knows the new one. */
+ * run; @fresh knows the new one. A plan of which that fails has no graph until its turn comes. */
 static int capture_again(struct pd_gpu_sizes *z, const struct pd_gpu_plan *fresh, struct pd_err *err)
 {
     int r = 0;
@@ -95,15 +95,15 @@ static int make_plan(struct pd_gpu_sizes *z, struct pd_gpu_size *s, int i, struc
     int r = pd_gpu_plan_create(&s->net, PD_MIN(plan_sizes[i], s->net.memory->max_batch), &p, err);
     if (r == 0)
         r = pd_gpu_plan_capture(&s->net, p, err);
-    if (z->gpu->workspace != workspace) { /* also when it came to nothing */
-        int again = capture_again(z, p, err);
-        r = r < 0 ? r : again;
-    }
-    if (r < 0)
+    int again = 0;
+    if (z->gpu->workspace != workspace) /* also when it came to nothing */
+        again = capture_again(z, p, r < 0 ? NULL : err);
+    if (r < 0) {
         pd_gpu_plan_destroy(p);
-    else
-        s->plans[i] = p;
-    return r;
+        return r;
+    }
+    s->plans[i] = p; /* whatever became of the others: finding its kernels took long */
+    return again;
 }
 
 int pd_gpu_sizes_plan(struct pd_gpu_sizes *z, struct pd_gpu_size *s, int n, struct pd_gpu_plan **ret,
@@ -112,7 +112,11 @@ int pd_gpu_sizes_plan(struct pd_gpu_sizes *z, struct pd_gpu_size *s, int n, stru
     int i = 0;
     while (i < PD_GPU_PLANS_MAX - 1 && plan_sizes[i] < n)
         i++;
-    int r = s->plans[i] ? 0 : make_plan(z, s, i, err);
+    int r = 0;
+    if (!s->plans[i])
+        r = make_plan(z, s, i, err);
+    else if (!s->plans[i]->graph)
+        r = pd_gpu_plan_capture(&s->net, s->plans[i], err);
     *ret = s->plans[i];
     return r;
 }
