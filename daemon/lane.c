@@ -149,17 +149,19 @@ static int try_one(struct pd_lane *lane, const struct pd_net *net, struct pd_err
     return r;
 }
 
+/* The largest batch as well where the table lacks it: a GPU runs those above the table's last smaller one in a plan of
+ * that size, and frames would be lost while the first of them made it. */
 static int warm_up(struct pd_lane *lane, const struct pd_net *net, const struct pd_engine_params *params,
                    struct pd_err *err)
 {
     static const int sizes[] = {1, 2, 4, 8, 16, 24, 32};
-    int max = pd_engine_caps(lane->engine)->max_batch;
-    for (size_t i = 0; i < PD_ARRAY_SIZE(sizes) && sizes[i] <= max; i++) {
-        int r = pd_engine_prepare(lane->engine, sizes[i], params->width, params->height, err);
-        if (r < 0)
-            return r;
-    }
-    return try_one(lane, net, err);
+    const int max = pd_engine_caps(lane->engine)->max_batch;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < PD_ARRAY_SIZE(sizes) && sizes[i] < max; i++)
+        r = pd_engine_prepare(lane->engine, sizes[i], params->width, params->height, err);
+    if (r == 0)
+        r = pd_engine_prepare(lane->engine, max, params->width, params->height, err);
+    return r < 0 ? r : try_one(lane, net, err);
 }
 
 static int make_flight(struct pd_lane *lane, const struct pd_engine_params *params, struct pd_flight **ret_flight,
