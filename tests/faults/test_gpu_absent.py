@@ -57,6 +57,20 @@ class Absent(unittest.TestCase):
         self.refuse("cuDNN 8 is loaded, this build needs 9.x", WORLD_CUDNN="8904")
         self.refuse("cuDNN 10 is loaded, this build needs 9.x", WORLD_CUDNN="100000")
 
+    def test_a_number_that_no_gpu_has(self):
+        """A mistake of the configuration, also where `auto` could take another engine."""
+        for devices, count, words in (([5], 2, "GPU 5: there are 2 GPUs"), ([1], 1, "GPU 1: there is 1 GPU,")):
+            self.config["devices"] = devices
+            for engine in ("cudnn", "auto"):
+                code, lines = self.run_daemon(engine, WORLD_DEVICES=str(count))
+                self.assertEqual(code, 78, lines)
+                self.assertEqual(len(lines), 1, lines)
+                self.assertIn(words, lines[0])
+
+    def test_a_number_on_a_machine_without_gpus(self):
+        self.config["devices"] = [1]
+        self.refuse("no CUDA device", WORLD_DEVICES="0", WORLD_COUNT_ERROR="100")
+
     def test_no_cudnn(self):
         data = pathlib.Path(PLUGIN).read_bytes()
         self.assertIn(b"libcudnn.so.9\0", data)

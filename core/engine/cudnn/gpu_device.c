@@ -115,6 +115,17 @@ static int choose_precision(struct pd_gpu *gpu, enum pd_precision precision, str
     return 0;
 }
 
+/* A number that no GPU has is a mistake of the configuration, and stays one however often it is tried. */
+static int check_number(int device, struct pd_err *err)
+{
+    int n = 0;
+    int r = pd_gpu_check(cudaGetDeviceCount(&n), "counting the GPUs", err);
+    if (r == 0 && (device < 0 || device >= n))
+        r = pd_err_set(err, -EINVAL, "there %s %d GPU%s, and the first is number 0; correct `devices`",
+                       n == 1 ? "is" : "are", n, n == 1 ? "" : "s");
+    return r;
+}
+
 static int describe(struct pd_gpu *gpu, struct pd_err *err)
 {
     struct cudaDeviceProp prop;
@@ -159,12 +170,15 @@ static int make_streams(struct pd_gpu *gpu, struct pd_err *err)
 int pd_gpu_open(const struct pd_gpu_host *host, int device, enum pd_precision precision, const char *cache_dir,
                 struct pd_gpu **ret_gpu, struct pd_err *err)
 {
+    int r = check_number(device, err);
+    if (r < 0)
+        return pd_err_prefix(err, r, "GPU %d", device);
     struct pd_gpu *gpu = calloc(1, sizeof(*gpu));
     if (!gpu)
         return pd_err_set(err, -ENOMEM, "out of memory");
     gpu->host = host;
     gpu->device = device;
-    int r = pd_gpu_check(cudaSetDevice(device), "selecting the device", err);
+    r = pd_gpu_check(cudaSetDevice(device), "selecting the device", err);
     if (r == 0)
         r = describe(gpu, err);
     if (r == 0)
