@@ -170,8 +170,10 @@ static int bench(const struct settings *s, struct pd_net *net, struct pd_err *er
                        b.caps->max_batch, b.caps->name);
     if (r == 0)
         r = measure(s, &b, engine, err);
-    if (r == 0)
+    if (r == 0) {
+        pd_engine_update_memory(engine);
         r = tell(s, &b, err);
+    }
     free(b.layers);
     pd_engine_close(engine);
     return r;

@@ -161,7 +161,11 @@ static int warm_up(struct pd_lane *lane, const struct pd_net *net, const struct 
         r = pd_engine_prepare(lane->engine, sizes[i], params->width, params->height, err);
     if (r == 0)
         r = pd_engine_prepare(lane->engine, max, params->width, params->height, err);
-    return r < 0 ? r : try_one(lane, net, err);
+    if (r == 0)
+        r = try_one(lane, net, err);
+    if (r == 0)
+        pd_engine_update_memory(lane->engine);
+    return r;
 }
 
 static int make_flight(struct pd_lane *lane, const struct pd_engine_params *params, struct pd_flight **ret_flight,

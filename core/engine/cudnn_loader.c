@@ -145,6 +145,11 @@ static int time_network(void *self, int n, int width, int height, double *ret_ms
     return plugin->time_network(self, n, width, height, ret_ms, err);
 }
 
+static size_t memory(void *self)
+{
+    return plugin->memory(self);
+}
+
 const struct pd_engine_ops pd_engine_cudnn = {
     .name = "cudnn",
     .automatic = true,
@@ -159,4 +164,5 @@ const struct pd_engine_ops pd_engine_cudnn = {
     .forward = forward,
     .profile = profile,
     .time_network = time_network,
+    .memory = memory,
 };

@@ -483,6 +483,18 @@ int pd_engine_prepare(struct pd_engine *e, int n, int width, int height, struct 
     return call_backend(e, prepare, &c);
 }
 
+static int update_memory(struct pd_engine *e, void *arg)
+{
+    e->caps.memory_bytes = e->ops->memory(e->self);
+    return 0;
+}
+
+void pd_engine_update_memory(struct pd_engine *e)
+{
+    if (e->ops->memory)
+        call_backend(e, update_memory, NULL);
+}
+
 int pd_engine_forward(struct pd_engine *e, int n, int width, int height, const float *input, float *heat, float *paf,
                       struct pd_err *err)
 {

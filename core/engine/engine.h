@@ -68,7 +68,7 @@ struct pd_engine_caps {
     bool candidates;      /* slots come back with candidates, not maps */
     bool per_device;      /* drives one GPU, params.devices[0]; several want an engine each. Else: the CPU */
     bool device_frames;   /* takes frames with mem == PD_MEM_CUDA */
-    size_t memory_bytes;  /* taken at open */
+    size_t memory_bytes;  /* taken on the device at open, or by the last pd_engine_update_memory */
 };
 
 struct pd_engine;
@@ -94,6 +94,9 @@ void pd_engine_drain(struct pd_engine *engine);
 
 /* Build what batches of @n frames of width x height need before the first comes (warm-up). */
 int pd_engine_prepare(struct pd_engine *engine, int n, int width, int height, struct pd_err *err);
+
+/* Bring caps.memory_bytes up to date: preparing takes more. Only while no other thread reads the caps. */
+void pd_engine_update_memory(struct pd_engine *engine);
 
 /* Run the network alone on @input (n x 3 x height x width fp32, normalised, host memory), outputs to @heat and @paf
  * (n x c x h' x w' fp32 host; either may be NULL). Synchronous; for tests and `posed bench`. */
@@ -149,6 +152,7 @@ struct pd_engine_ops {
                    struct pd_err *err); /* optional */
     int (*best_batch)(const struct pd_engine_params *params); /* for params.max_batch 0; NULL: PD_BATCH_MAX */
     int (*time_network)(void *self, int n, int width, int height, double *ret_ms, struct pd_err *err); /* optional */
+    size_t (*memory)(void *self); /* what caps.memory_bytes is now; NULL: what open() said */
 };
 
 /* @batch is finished with @status (0 or a negative errno): hands it to its done() once every batch submitted before it

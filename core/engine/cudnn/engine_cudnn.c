@@ -341,7 +341,7 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
     caps->max_batch = e->sizes.max_batch;
     caps->candidates = e->find;
     caps->device_frames = true;
-    caps->memory_bytes = e->gpu->allocated;
+    caps->memory_bytes = pd_gpu_taken(e->gpu);
     *ret_self = e;
     return 0;
 }
@@ -375,6 +375,13 @@ static int prepare(void *self, int n, int width, int height, struct pd_err *err)
         e->told_save = true;
     }
     return r;
+}
+
+static size_t memory(void *self)
+{
+    struct cudnn_engine *e = self;
+    cudaSetDevice(e->gpu->device);
+    return pd_gpu_taken(e->gpu);
 }
 
 static int time_network(void *self, int n, int width, int height, double *ret_ms, struct pd_err *err)
@@ -488,6 +495,7 @@ static const struct pd_engine_ops ops = {
     .forward = forward,
     .profile = profile,
     .time_network = time_network,
+    .memory = memory,
 };
 
 const struct pd_engine_ops *pd_cudnn_plugin(const struct pd_gpu_host *with, const char *version)

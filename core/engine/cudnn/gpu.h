@@ -36,6 +36,7 @@ struct pd_gpu {
     void *workspace;     /* shared by all cuDNN plans: they run one after another */
     size_t workspace_bytes;
     size_t allocated;    /* bytes taken through pd_gpu_alloc */
+    size_t free_at_open; /* bytes; 0: not known */
     struct pd_gpu_choices *choices;
 };
 
@@ -45,6 +46,8 @@ int pd_gpu_check(int cuda_error, const char *what, struct pd_err *err);
 int pd_gpu_open(const struct pd_gpu_host *host, int device, enum pd_precision precision, const char *cache_dir,
                 struct pd_gpu **ret_gpu, struct pd_err *err);
 void pd_gpu_close(struct pd_gpu *gpu);
+/* Bytes of the device's memory taken since it was opened. */
+size_t pd_gpu_taken(const struct pd_gpu *gpu);
 int pd_gpu_alloc(struct pd_gpu *gpu, size_t bytes, void **ret, struct pd_err *err);
 /* Copy plain memory to the device before anything later on the compute stream; @what: for the error. */
 int pd_gpu_copy_in(struct pd_gpu *gpu, void *to, const void *from, size_t bytes, const char *what, struct pd_err *err);

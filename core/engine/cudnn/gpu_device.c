@@ -58,6 +58,20 @@ int pd_gpu_alloc(struct pd_gpu *gpu, size_t bytes, void **ret, struct pd_err *er
     return 0;
 }
 
+static size_t free_bytes_now(void)
+{
+    size_t left = 0, total = 0;
+    return pd_gpu_check(cudaMemGetInfo(&left, &total), "asking for free memory", NULL) < 0 ? 0 : left;
+}
+
+/* By what is free, for graphs, kernels and cuDNN's own memory do not come through pd_gpu_alloc(). What another process
+ * takes meanwhile counts as well; when one gives back more than that, what is known to be ours is still taken. */
+size_t pd_gpu_taken(const struct pd_gpu *gpu)
+{
+    const size_t left = free_bytes_now();
+    return PD_MAX(gpu->allocated, left > 0 && left < gpu->free_at_open ? gpu->free_at_open - left : 0);
+}
+
 /* Not cudaMemcpy(): that returns once the bytes are staged, and its copy to the device runs on the default stream, for
  * which ours does not wait. On a busy GPU kernels then read what was there before. */
 int pd_gpu_copy_in(struct pd_gpu *gpu, void *to, const void *from, size_t bytes, const char *what, struct pd_err *err)
@@ -179,6 +193,7 @@ int pd_gpu_open(const struct pd_gpu_host *host, int device, enum pd_precision pr
     gpu->host = host;
     gpu->device = device;
     r = pd_gpu_check(cudaSetDevice(device), "selecting the device", err);
+    gpu->free_at_open = r == 0 ? free_bytes_now() : 0;
     if (r == 0)
         r = describe(gpu, err);
     if (r == 0)
