@@ -313,34 +313,68 @@ static int start_scheduler(struct pd_pipeline *p, struct pd_err *err)
     return 0;
 }
 
-/* An engine for each device; on those after the first the very one that the first got, whatever was asked for. */
-static int open_lanes(struct pd_pipeline *p, struct pd_err *err)
+/* The next lane, on device @device. *@name: the engine asked for; afterwards the one that opened, even if it failed
+ * then. */
+static int add_lane(struct pd_pipeline *p, int device, const char **name, const char *after, struct pd_err *err)
 {
-    const struct pd_pipeline_params *params = &p->params;
-    int wanted = PD_CLAMP(params->engine_params.n_devices, 1, PD_DEVICES_MAX);
-    const char *name = params->engine;
+    struct pd_lane *lane = &p->lanes[p->n_lanes];
+    struct pd_engine_params params = p->params.engine_params;
+    params.n_devices = PD_MIN(params.n_devices, 1);
+    params.devices[0] = device;
+    params.after = after;
+    int r = pd_lane_open(lane, *name, p->params.net, &params, on_batch_done, p, err);
+    const struct pd_engine_caps *caps = lane->engine ? pd_engine_caps(lane->engine) : NULL;
+    if (caps)
+        *name = caps->name;
+    if (r < 0) {
+        pd_lane_finish(lane);
+        return r;
+    }
+    if (p->n_lanes++ == 0) {
+        p->caps = *caps;
+    } else {
+        p->caps.max_batch = PD_MIN(p->caps.max_batch, caps->max_batch);
+        p->caps.memory_bytes += caps->memory_bytes;
+    }
+    return 0;
+}
+
+/* An engine for each device; on those after the first the very one that the first got, whatever was asked for. Under
+ * `auto` such a one that fails is left out: the first computes faster alone than the next engine would. */
+static int add_lanes(struct pd_pipeline *p, const char **name, const char *after, struct pd_err *err)
+{
+    const struct pd_engine_params *params = &p->params.engine_params;
+    const int wanted = PD_CLAMP(params->n_devices, 1, PD_DEVICES_MAX);
+    const bool automatic = !strcmp(p->params.engine, "auto");
     for (int i = 0; i < wanted; i++) {
-        struct pd_engine_params one = params->engine_params;
-        one.n_devices = PD_MIN(one.n_devices, 1);
-        one.devices[0] = params->engine_params.devices[i];
-        p->n_lanes = i + 1;
-        int r = pd_lane_open(&p->lanes[i], name, params->net, &one, on_batch_done, p, err);
-        if (r < 0)
+        int r = add_lane(p, params->devices[i], name, after, err);
+        if (r < 0 && (!automatic || i == 0 || r == -EINVAL))
             return r;
-        const struct pd_engine_caps *caps = pd_engine_caps(p->lanes[i].engine);
-        name = caps->name;
-        if (i == 0) {
-            p->caps = *caps;
-        } else {
-            p->caps.max_batch = PD_MIN(p->caps.max_batch, caps->max_batch);
-            p->caps.memory_bytes += caps->memory_bytes;
-        }
-        if (!caps->per_device && wanted > 1) {
-            pd_log_warn("engine", "%s computes on the CPU: `devices` means nothing to it", name);
+        if (r < 0) {
+            pd_log_warn("engine", "device %d is left out: %s", params->devices[i], err->text);
+        } else if (!p->caps.per_device && wanted > 1) {
+            pd_log_warn("engine", "%s computes on the CPU: `devices` means nothing to it", *name);
             break;
         }
     }
     return 0;
+}
+
+/* An engine that opens may still fail at its first batch. `auto` then takes the next, as it does when one does not
+ * open, but for mistakes of the configuration, which are the same for all. No lane is open when it goes on. */
+static int open_lanes(struct pd_pipeline *p, struct pd_err *err)
+{
+    const bool automatic = !strcmp(p->params.engine, "auto");
+    const char *after = NULL;
+    for (;;) {
+        const char *name = p->params.engine;
+        int r = add_lanes(p, &name, after, err);
+        const bool opened = strcmp(name, "auto") != 0;
+        if (r == 0 || r == -EINVAL || !automatic || !opened || !pd_engine_has_next(name))
+            return r;
+        pd_log_warn("engine", "%s cannot be used: %s; trying the next one", name, err->text);
+        after = name;
+    }
 }
 
 int pd_pipeline_open(const struct pd_pipeline_params *params, struct pd_pipeline **ret_pipeline, struct pd_err *err)

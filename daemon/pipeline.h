@@ -43,7 +43,8 @@ struct pd_pipeline_device {
 struct pd_pipeline;
 
 /* Open the engines, warm them up, put one frame through each and look at what comes out. Nothing runs after a failure.
- * An engine that computes on the CPU is opened once, whatever devices say. */
+ * An engine that computes on the CPU is opened once, whatever devices say. "auto" goes on without an engine, or one of
+ * several devices, that fails at that. */
 int pd_pipeline_open(const struct pd_pipeline_params *params, struct pd_pipeline **ret_pipeline, struct pd_err *err);
 /* What all engines can do: the smallest max_batch, the memory of all. */
 const struct pd_engine_caps *pd_pipeline_caps(const struct pd_pipeline *pipeline);

@@ -28,6 +28,7 @@ struct pd_engine_params {
     int devices[8];              /* GPU engines; an engine drives one */
     int n_devices;               /* 0 = device 0 */
     const char *cache_dir;       /* where measured choices are remembered; NULL: nowhere */
+    const char *after;           /* "auto" begins after the engine of this name, which failed; NULL: with the first */
     /* An engine that can is to find peaks and limbs itself; caps.candidates tells whether it will. One that cannot, or
      * a network without a skeleton, gives maps. */
     bool candidates;
@@ -77,6 +78,8 @@ struct pd_engine;
  * warning, `null` never). @net must outlive it. */
 int pd_engine_open(const char *name, const struct pd_net *net, const struct pd_engine_params *params,
                    struct pd_engine **ret_engine, struct pd_err *err);
+/* Whether "auto" has one to try after @name. */
+bool pd_engine_has_next(const char *name);
 /* Waits for submitted batches (their done() runs; those not begun yet come back with -ECANCELED, so drain first if
  * their results matter), then frees everything. Not from within done(). NULL is fine. */
 void pd_engine_close(struct pd_engine *engine);

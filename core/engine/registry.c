@@ -69,9 +69,12 @@ static int open_automatic(const struct pd_net *net, const struct pd_engine_param
                           struct pd_engine **ret_engine, struct pd_err *err)
 {
     struct pd_err reason = {""};
+    bool begun = !params->after;
     for (size_t i = 0; i < PD_ARRAY_SIZE(engines); i++) {
         struct pd_err e = {""};
-        if (!engines[i]->automatic)
+        const bool skip = !begun || !engines[i]->automatic;
+        begun |= params->after && !strcmp(engines[i]->name, params->after);
+        if (skip)
             continue;
         int r = engines[i]->probe(&e);
         if (r == 0)
@@ -88,6 +91,11 @@ static int open_automatic(const struct pd_net *net, const struct pd_engine_param
     if (r < 0 && reason.text[0])
         return pd_err_prefix(err, r, "%s; and reference", reason.text);
     return r;
+}
+
+bool pd_engine_has_next(const char *name)
+{
+    return strcmp(name, pd_engine_reference.name) != 0; /* the last that is tried */
 }
 
 int pd_engine_open(const char *name, const struct pd_net *net, const struct pd_engine_params *params,
