@@ -132,6 +132,7 @@ struct pd_gpu_step {
     struct pd_view in, out;
     const void *weight;
     struct pd_sm90_launch sm90;
+    int choice; /* of pd_sm90_choices() */
     struct pd_cudnn_plan *plan;
     bool act_apart; /* the convolution ends without its activation, a pass after it applies it */
     bool bare;      /* it ends without anything: the pass does bias and residual as well */
