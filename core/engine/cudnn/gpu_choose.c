@@ -52,6 +52,14 @@ static const char *plan_in(const char *value, enum pd_gpu_cudnn_way *ret_way)
 
 /* ---- remembering ---- */
 
+/* The result of setting up what was once found best: what does not fit into memory now is not possible now. */
+static int possible(struct pd_gpu_step *s, int r)
+{
+    if (r != 0)
+        pd_gpu_step_finish(s);
+    return r == -ENOMEM ? 1 : r;
+}
+
 static int recall_cudnn(struct pd_gpu_net *g, struct pd_gpu_step *s, enum pd_gpu_cudnn_way way, const char *name,
                         struct pd_err *err)
 {
@@ -125,15 +133,13 @@ static void remember(struct pd_gpu_net *g, const char *key, const char *value, c
 static int look_up(struct pd_gpu_net *g, int layer, int n, const char *key, struct pd_gpu_step *s, struct pd_err *err)
 {
     char known[96];
-    int r = repeat(g, s, key, err);
+    int r = possible(s, repeat(g, s, key, err));
     if (r > 0 && pd_gpu_choices_get(g->gpu->choices, key, known, sizeof(known))) {
         pd_gpu_conv_describe(g, layer, n, s);
-        r = recall(g, s, known, err);
+        r = possible(s, recall(g, s, known, err));
         if (r == 0)
             remember(g, key, known, s);
     }
-    if (r != 0)
-        pd_gpu_step_finish(s);
     return r;
 }
 
@@ -160,30 +166,41 @@ static bool consider(struct pd_gpu_search *search, struct pd_gpu_step *s)
     return g->guess;
 }
 
-int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_step *ret_step, struct pd_err *err)
+/* Time what there is and take the fastest. */
+static int measure(struct pd_gpu_net *g, int layer, int n, const char *key, struct pd_gpu_step *ret_step,
+                   struct pd_err *err)
 {
-    struct pd_gpu_step s;
-    char key[256], value[96];
-    pd_gpu_conv_describe(g, layer, n, &s);
-    pd_gpu_choose_key(g, &s, 1, key, sizeof(key));
-    int r = look_up(g, layer, n, key, &s, err);
-    if (r <= 0) {
-        *ret_step = s;
-        return r;
-    }
+    char value[96];
     struct best best = {.ms = 0};
     struct pd_gpu_search search = {.g = g, .layer = layer, .n = n, .offer = consider, .user = &best};
-    r = pd_gpu_search(&search, err);
+    int r = pd_gpu_search(&search, err);
     if (r == 0 && !search.ran)
-        r = pd_err_set(err, -EIO, "layer '%s' cannot run on this device", g->net->layers[layer].name);
+        r = search.no_room ? -ENOMEM
+                           : pd_err_set(err, -EIO, "layer '%s' cannot run on this device", g->net->layers[layer].name);
     if (r < 0) {
         pd_gpu_step_finish(&best.step);
         return r;
     }
     value_of(&best.step, value, sizeof(value));
-    if (!g->guess)
+    if (!g->guess && !search.no_room) /* the next start may find more memory free */
         pd_gpu_choices_put(g->gpu->choices, key, value);
     remember(g, key, value, &best.step);
     *ret_step = best.step;
+    return 0;
+}
+
+int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_step *ret_step, struct pd_err *err)
+{
+    struct pd_err why = {""}; /* not yet the caller's: what does not fit may be followed by what does */
+    struct pd_gpu_step s;
+    char key[256];
+    pd_gpu_conv_describe(g, layer, n, &s);
+    pd_gpu_choose_key(g, &s, 1, key, sizeof(key));
+    int r = look_up(g, layer, n, key, &s, &why);
+    if (r > 0)
+        r = measure(g, layer, n, key, &s, &why);
+    if (r < 0)
+        return pd_err_set(err, r, "%s", why.text);
+    *ret_step = s;
     return 0;
 }

@@ -48,10 +48,12 @@ struct pd_gpu_search {
     bool (*offer)(struct pd_gpu_search *search, struct pd_gpu_step *step);
     void *user;     /* of the caller */
     bool ran;       /* set by offer(): there is one that works, so the last resorts may be left out */
+    bool no_room;   /* one was passed over because it did not fit into the device's memory */
     bool done;
 };
 
-/* Offer the ways to run a layer one after the other. */
+/* Offer the ways to run a layer one after the other. A negative errno for what no other way could mend; what does not
+ * fit into memory is passed over, with a line in @err. */
 int pd_gpu_search(struct pd_gpu_search *search, struct pd_err *err);
 
 /* ---- choice ---- */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/engine/cudnn/gpu_conv.h"
 
+#include <errno.h>
+#include <string.h>
+
 #define CUDNN_TRIED 4
 #define WORKSPACE_MAX ((size_t)1 << 30)
 
-/* Offer a step that was set up with result @r. */
+/* Offer a step that was set up with result @r. Too little memory for this one says nothing of the others. */
 static int offer(struct pd_gpu_search *search, struct pd_gpu_step *s, int r)
 {
     if (r == 0) {
@@ -12,7 +15,10 @@ static int offer(struct pd_gpu_search *search, struct pd_gpu_step *s, int r)
         return 0;
     }
     pd_gpu_step_finish(s);
-    return r;
+    if (r != -ENOMEM)
+        return r;
+    search->no_room = true;
+    return 0;
 }
 
 static int offer_stem(struct pd_gpu_search *search, struct pd_err *err)
