@@ -14,19 +14,24 @@ struct pd_cudnn_plan;
 
 enum pd_cudnn_math { PD_CUDNN_FP16, PD_CUDNN_TF32, PD_CUDNN_FP32 };
 
+/* Tensors are fp16 or fp32 by the math. The filter is co x kh x kw x (ci / groups), of the same type. */
+struct pd_cudnn_problem {
+    enum pd_cudnn_math math;
+    struct pd_conv_shape shape;
+    int in_stride, out_stride; /* channels from a pixel to the next */
+    struct pd_conv_epilogue epilogue;
+};
+
 /* Which activations the fused graph can end with. */
 bool pd_cudnn_fuses(int act);
 
-/* Engines for @shape between tensors of the given channel strides (fp16 or fp32 by @math), best guess first: at most
- * @max plans into @plans. Returns how many (0: cuDNN has none), or a negative errno.
- * Filter layout: co x kh x kw x (ci / groups), element type of the math. */
-int pd_cudnn_plans(cudnnHandle_t handle, enum pd_cudnn_math math, const struct pd_conv_shape *shape, int in_stride,
-                   int out_stride, const struct pd_conv_epilogue *epilogue, int max, struct pd_cudnn_plan **plans,
+/* Engines for @problem, best guess first: at most @max plans into @plans. Returns how many (0: cuDNN has none), or a
+ * negative errno. */
+int pd_cudnn_plans(cudnnHandle_t handle, const struct pd_cudnn_problem *problem, int max, struct pd_cudnn_plan **plans,
                    struct pd_err *err);
 /* The plan whose pd_cudnn_plan_name() is @name, or NULL. */
-struct pd_cudnn_plan *pd_cudnn_plan_named(cudnnHandle_t handle, enum pd_cudnn_math math,
-                                          const struct pd_conv_shape *shape, int in_stride, int out_stride,
-                                          const struct pd_conv_epilogue *epilogue, const char *name);
+struct pd_cudnn_plan *pd_cudnn_plan_named(cudnnHandle_t handle, const struct pd_cudnn_problem *problem,
+                                          const char *name);
 /* Several layers may run one plan: each holds it. */
 struct pd_cudnn_plan *pd_cudnn_plan_ref(struct pd_cudnn_plan *plan);
 void pd_cudnn_plan_destroy(struct pd_cudnn_plan *plan);

@@ -65,9 +65,8 @@ static int recall_cudnn(struct pd_gpu_net *g, struct pd_gpu_step *s, enum pd_gpu
 {
     if (!pd_gpu_conv_can_cudnn(s, way))
         return 1;
-    const struct pd_conv_epilogue e = pd_gpu_conv_set_cudnn(s, way);
-    struct pd_cudnn_plan *plan = pd_cudnn_plan_named(g->gpu->cudnn, g->gpu->math, &s->shape, s->in.stride,
-                                                     s->out.stride, &e, name);
+    const struct pd_cudnn_problem p = pd_gpu_conv_for_cudnn(g, s, way);
+    struct pd_cudnn_plan *plan = pd_cudnn_plan_named(g->gpu->cudnn, &p, name);
     return plan ? pd_gpu_conv_by_plan(g, s, plan, err) : 1;
 }
 
@@ -111,7 +110,7 @@ static int repeat(struct pd_gpu_net *g, struct pd_gpu_step *s, const char *key, 
             continue;
         if (!t->plan || !plan_in(t->value, &way) || !same_ends(&t->epilogue, &s->epilogue))
             return recall(g, s, t->value, err);
-        pd_gpu_conv_set_cudnn(s, way);
+        pd_gpu_conv_for_cudnn(g, s, way);
         return pd_gpu_conv_by_plan(g, s, pd_cudnn_plan_ref(t->plan), err);
     }
     return 1;

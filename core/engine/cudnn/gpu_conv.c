@@ -121,12 +121,16 @@ bool pd_gpu_conv_can_cudnn(const struct pd_gpu_step *s, enum pd_gpu_cudnn_way wa
     return !pd_gpu_conv_misalignment(s);
 }
 
-struct pd_conv_epilogue pd_gpu_conv_set_cudnn(struct pd_gpu_step *s, enum pd_gpu_cudnn_way way)
+struct pd_cudnn_problem pd_gpu_conv_for_cudnn(const struct pd_gpu_net *g, struct pd_gpu_step *s,
+                                              enum pd_gpu_cudnn_way way)
 {
     s->method = PD_GPU_BY_CUDNN;
     s->bare = way == PD_GPU_BARE;
     s->act_apart = !pd_cudnn_fuses(s->epilogue.act);
-    return fused_part(s);
+    return (struct pd_cudnn_problem){
+        .math = g->gpu->math, .shape = s->shape, .in_stride = s->in.stride, .out_stride = s->out.stride,
+        .epilogue = fused_part(s),
+    };
 }
 
 int pd_gpu_conv_by_plan(struct pd_gpu_net *g, struct pd_gpu_step *s, struct pd_cudnn_plan *plan, struct pd_err *err)

@@ -36,7 +36,8 @@ int pd_gpu_conv_by_stem(struct pd_gpu_net *g, struct pd_gpu_step *s, struct pd_e
 int pd_gpu_conv_by_depthwise(struct pd_gpu_net *g, struct pd_gpu_step *s, struct pd_err *err);
 int pd_gpu_conv_by_direct(struct pd_gpu_net *g, struct pd_gpu_step *s, struct pd_err *err);
 /* cuDNN in two: what its plans depend on, then one of them, which the step takes over. */
-struct pd_conv_epilogue pd_gpu_conv_set_cudnn(struct pd_gpu_step *s, enum pd_gpu_cudnn_way way);
+struct pd_cudnn_problem pd_gpu_conv_for_cudnn(const struct pd_gpu_net *g, struct pd_gpu_step *s,
+                                              enum pd_gpu_cudnn_way way);
 int pd_gpu_conv_by_plan(struct pd_gpu_net *g, struct pd_gpu_step *s, struct pd_cudnn_plan *plan, struct pd_err *err);
 
 /* ---- search ---- */

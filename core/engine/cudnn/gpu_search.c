@@ -59,9 +59,8 @@ static int offer_cudnn(struct pd_gpu_search *search, enum pd_gpu_cudnn_way way, 
     pd_gpu_conv_describe(g, search->layer, search->n, &s);
     if (!pd_gpu_conv_can_cudnn(&s, way))
         return 0;
-    const struct pd_conv_epilogue e = pd_gpu_conv_set_cudnn(&s, way);
-    const int found = pd_cudnn_plans(g->gpu->cudnn, g->gpu->math, &s.shape, s.in.stride, s.out.stride, &e,
-                                     g->guess ? 1 : CUDNN_TRIED, plans, NULL);
+    const struct pd_cudnn_problem p = pd_gpu_conv_for_cudnn(g, &s, way);
+    const int found = pd_cudnn_plans(g->gpu->cudnn, &p, g->guess ? 1 : CUDNN_TRIED, plans, NULL);
     int r = 0;
     for (int i = 0; i < found; i++) {
         struct pd_gpu_step c = s;
