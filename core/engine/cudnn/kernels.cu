@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Pooling, element-wise layers, resizing and layout changes: all bound by memory, so one thread for one value (or a
-// channel of one pixel), neighbouring threads on neighbouring channels.
+// Pooling, element-wise layers and resizing: all bound by memory, so one thread for one value (or a channel of one
+// pixel), neighbouring threads on neighbouring channels.
 #include "core/engine/cudnn/device.cuh"
 
 namespace {
@@ -135,25 +135,6 @@ template <typename T> __global__ void resize(pd_view in, bool bilinear, pd_view 
     }
 }
 
-template <typename T> __global__ void to_nchw(pd_view in, float *out)
-{
-    FOR_EACH (i, (size_t)in.n * in.h * in.w * in.c) {
-        const int x = (int)(i % in.w), y = (int)(i / in.w % in.h), c = (int)(i / in.w / in.h % in.c);
-        const int n = (int)(i / in.w / in.h / in.c);
-        out[i] = load(at<T>(in, n, y, x, c));
-    }
-}
-
-template <typename T> __global__ void from_nchw(const float *in, pd_view out)
-{
-    FOR_EACH (i, (size_t)out.n * out.h * out.w * out.stride) {
-        const int c = (int)(i % out.stride);
-        const size_t pixel = i / out.stride, per = (size_t)out.h * out.w;
-        const size_t n = pixel / per;
-        store((T *)out.data + i, c < out.c ? in[(n * out.c + c) * per + pixel % per] : 0.0f);
-    }
-}
-
 template <typename T> __global__ void fill_random(T *data, size_t n, uint32_t seed)
 {
     FOR_EACH (i, n) {
@@ -201,19 +182,6 @@ int pd_cuda_affine(enum pd_elem elem, const pd_view *in, const float *scale, con
 int pd_cuda_resize(enum pd_elem elem, const pd_view *in, bool bilinear, const pd_view *out, cudaStream_t stream)
 {
     BY_ELEMENT(elem, (resize<T><<<grid_for(values(out)), 256, 0, stream>>>(*in, bilinear, *out)));
-    return cudaGetLastError();
-}
-
-int pd_cuda_to_nchw(enum pd_elem elem, const pd_view *in, float *out, cudaStream_t stream)
-{
-    BY_ELEMENT(elem, (to_nchw<T><<<grid_for(values(in)), 256, 0, stream>>>(*in, out)));
-    return cudaGetLastError();
-}
-
-int pd_cuda_from_nchw(enum pd_elem elem, const float *in, const pd_view *out, cudaStream_t stream)
-{
-    const size_t total = (size_t)out->n * out->h * out->w * out->stride;
-    BY_ELEMENT(elem, (from_nchw<T><<<grid_for(total), 256, 0, stream>>>(in, *out)));
     return cudaGetLastError();
 }
 

@@ -59,9 +59,12 @@ int pd_cuda_affine(enum pd_elem elem, const struct pd_view *in, const float *sca
 /* To (h * scale_y, w * scale_x), as PD_LAYER_RESIZE says. */
 int pd_cuda_resize(enum pd_elem elem, const struct pd_view *in, bool bilinear, const struct pd_view *out,
                    cudaStream_t stream);
-/* NHWC of @elem <-> dense NCHW fp32. */
+/* NHWC of @elem <-> dense NCHW fp32. From there also the channels up to the stride are written: with zeros. */
 int pd_cuda_to_nchw(enum pd_elem elem, const struct pd_view *in, float *out, cudaStream_t stream);
 int pd_cuda_from_nchw(enum pd_elem elem, const float *in, const struct pd_view *out, cudaStream_t stream);
+/* The same with what ends a convolution on the way. Nothing beside the view's own channels is written. */
+int pd_cuda_finish_nchw(enum pd_elem elem, const float *in, const struct pd_conv_epilogue *epilogue,
+                        const struct pd_view *out, cudaStream_t stream);
 
 /* Small reproducible random values, for timing on realistic data: constants draw less power and run faster. */
 int pd_cuda_fill_random(enum pd_elem elem, void *data, size_t n, uint32_t seed, cudaStream_t stream);
