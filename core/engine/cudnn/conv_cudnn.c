@@ -18,20 +18,21 @@ static bool acceptable(cudnnBackendDescriptor_t engine, enum pd_cudnn_math math,
 {
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t n = 0;
-    bool tensor_core = false, winograd = false, fft = false;
+    bool tensor_core = false, winograd = false, coarse = false, fft = false;
     if (cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                  CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes) != CUDNN_STATUS_SUCCESS)
         n = 0;
     for (int64_t i = 0; i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++) {
         tensor_core |= notes[i] == CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
         winograd |= notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD;
+        coarse |= notes[i] == CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13; /* digits are lost in its transforms */
         fft |= notes[i] == CUDNN_NUMERICAL_NOTE_FFT;
         if (notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS ||
             notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION)
             return false;
     }
     snprintf(text, cap, "%s", fft ? "fft" : winograd ? "winograd" : tensor_core ? "tensor-core" : "implicit-gemm");
-    return math != PD_CUDNN_FP32 || !tensor_core;
+    return math != PD_CUDNN_FP32 || (!tensor_core && !coarse);
 }
 
 /* "eng42:2=1,3=0": enough to find the configuration again among the heuristics' answers. */
@@ -105,64 +106,107 @@ static struct pd_cudnn_plan *plan_of(cudnnHandle_t handle, cudnnBackendDescripto
 }
 
 #define CONFIGS_MAX 24
+/* Of fp32 the heuristics name many that compute in tf32 before the first that does not. */
+#define CONFIGS_MAX_FP32 128
 
-/* Ask one heuristic for configurations and make plans of the acceptable ones. @only: NULL, or the one name wanted. */
-static int from_heuristic(cudnnHandle_t handle, struct pd_cudnn_graph *g, cudnnBackendHeurMode_t mode,
-                          const struct pd_cudnn_problem *problem, const char *only, int max,
-                          struct pd_cudnn_plan **plans)
+/* Configurations as a heuristic proposes them, at most @max into @configs, to be destroyed. Returns how many were made;
+ * *ret_n of them are proposals. */
+static int ask_heuristic(const struct pd_cudnn_graph *g, cudnnBackendHeurMode_t mode, int max,
+                         cudnnBackendDescriptor_t *configs, int *ret_n)
 {
-    cudnnBackendDescriptor_t heur = NULL, configs[CONFIGS_MAX] = {0};
-    int made = 0, found = 0;
+    cudnnBackendDescriptor_t heur = NULL;
+    int made = 0;
     int64_t n = 0;
+    *ret_n = 0;
     if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &heur) != CUDNN_STATUS_SUCCESS)
         return 0;
-    while (made < CONFIGS_MAX && cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[made]) ==
-                                     CUDNN_STATUS_SUCCESS)
+    while (made < max && cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[made]) ==
+                             CUDNN_STATUS_SUCCESS)
         made++;
     if (cudnnBackendSetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                 &g->operation_graph) != CUDNN_STATUS_SUCCESS ||
-        cudnnBackendSetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode) !=
-            CUDNN_STATUS_SUCCESS ||
-        cudnnBackendFinalize(heur) != CUDNN_STATUS_SUCCESS ||
+                                 &g->operation_graph) == CUDNN_STATUS_SUCCESS &&
+        cudnnBackendSetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode) ==
+            CUDNN_STATUS_SUCCESS &&
+        cudnnBackendFinalize(heur) == CUDNN_STATUS_SUCCESS &&
         cudnnBackendGetAttribute(heur, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, made, &n,
-                                 configs) != CUDNN_STATUS_SUCCESS)
-        n = 0;
-    for (int64_t i = 0; i < n && i < made && found < max; i++) {
-        cudnnBackendDescriptor_t engine = NULL;
-        int64_t got = 0;
-        char what[32], name[64];
-        if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS)
-            break;
-        if (cudnnBackendGetAttribute(configs[i], CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got,
-                                     &engine) == CUDNN_STATUS_SUCCESS &&
-            acceptable(engine, problem->math, what, sizeof(what))) {
-            name_config(engine, configs[i], what, name, sizeof(name));
-            if (!only || !strcmp(only, name)) {
-                plans[found] = plan_of(handle, configs[i], &problem->epilogue, name);
-                found += plans[found] != NULL;
-            }
-        }
-        cudnnBackendDestroyDescriptor(engine);
-    }
-    for (int i = 0; i < made; i++)
-        cudnnBackendDestroyDescriptor(configs[i]);
+                                 configs) == CUDNN_STATUS_SUCCESS)
+        *ret_n = (int)PD_MIN(n, (int64_t)made);
     cudnnBackendDestroyDescriptor(heur);
-    return found;
+    return made;
 }
 
-static int search(cudnnHandle_t handle, const struct pd_cudnn_problem *problem, const char *only, int max,
-                  struct pd_cudnn_plan **plans)
+/* What a search wants, and what it has. */
+struct search {
+    cudnnHandle_t handle;
+    const struct pd_cudnn_problem *problem;
+    const char *only; /* NULL, or the one name wanted */
+    struct pd_cudnn_plan **plans;
+    int found;
+};
+
+static bool wanted(const struct search *s, const char *name)
+{
+    if (s->only)
+        return !strcmp(s->only, name);
+    /* heuristics repeat each other where several are asked */
+    for (int i = 0; s->problem->nchw && i < s->found; i++)
+        if (!strcmp(s->plans[i]->name, name))
+            return false;
+    return true;
+}
+
+static void try_config(struct search *s, cudnnBackendDescriptor_t config)
+{
+    cudnnBackendDescriptor_t engine = NULL;
+    int64_t got = 0;
+    char what[32], name[64];
+    if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS)
+        return;
+    if (cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &got,
+                                 &engine) == CUDNN_STATUS_SUCCESS &&
+        acceptable(engine, s->problem->math, what, sizeof(what))) {
+        name_config(engine, config, what, name, sizeof(name));
+        if (wanted(s, name)) {
+            s->plans[s->found] = plan_of(s->handle, config, &s->problem->epilogue, name);
+            s->found += s->plans[s->found] != NULL;
+        }
+    }
+    cudnnBackendDestroyDescriptor(engine);
+}
+
+/* Make plans of what one heuristic proposes and is acceptable, until there are @max. */
+static void from_heuristic(struct search *s, const struct pd_cudnn_graph *g, cudnnBackendHeurMode_t mode, int max)
+{
+    cudnnBackendDescriptor_t configs[CONFIGS_MAX_FP32] = {0};
+    int n;
+    if (s->found >= max)
+        return;
+    const int made = ask_heuristic(g, mode, s->problem->math == PD_CUDNN_FP32 ? CONFIGS_MAX_FP32 : CONFIGS_MAX,
+                                   configs, &n);
+    for (int i = 0; i < n && s->found < max; i++)
+        try_config(s, configs[i]);
+    for (int i = 0; i < made; i++)
+        cudnnBackendDestroyDescriptor(configs[i]);
+}
+
+/* NHWC: the first heuristic, and the fallback where that has nothing. NCHW, where its order says little of what is fast
+ * without tensor cores: half of the plans from it, the others from the rest. */
+static int search(struct search *s, int max)
 {
     struct pd_cudnn_graph g;
-    pd_cudnn_graph_build(&g, handle, problem);
-    int n = 0;
-    if (g.status == CUDNN_STATUS_SUCCESS) {
-        n = from_heuristic(handle, &g, CUDNN_HEUR_MODE_A, problem, only, max, plans);
-        if (n == 0)
-            n = from_heuristic(handle, &g, CUDNN_HEUR_MODE_FALLBACK, problem, only, max, plans);
+    pd_cudnn_graph_build(&g, s->handle, s->problem);
+    if (g.status == CUDNN_STATUS_SUCCESS && s->problem->nchw) {
+        from_heuristic(s, &g, CUDNN_HEUR_MODE_A, (max + 1) / 2);
+        from_heuristic(s, &g, CUDNN_HEUR_MODE_B, (3 * max + 3) / 4);
+        from_heuristic(s, &g, CUDNN_HEUR_MODE_FALLBACK, max);
+    } else if (g.status == CUDNN_STATUS_SUCCESS) {
+        from_heuristic(s, &g, CUDNN_HEUR_MODE_A, max);
+        if (s->found == 0)
+            from_heuristic(s, &g, CUDNN_HEUR_MODE_FALLBACK, max);
     }
     pd_cudnn_graph_destroy(&g);
-    return n;
+    (void)cudaGetLastError(); /* of an engine that cannot be: not for the next launch to report */
+    return s->found;
 }
 
 int pd_cudnn_plans(cudnnHandle_t handle, const struct pd_cudnn_problem *problem, int max, struct pd_cudnn_plan **plans,
@@ -171,14 +215,16 @@ int pd_cudnn_plans(cudnnHandle_t handle, const struct pd_cudnn_problem *problem,
     const int act = problem->epilogue.act;
     if (!pd_cudnn_fuses(act))
         return pd_err_set(err, -ENOTSUP, "cuDNN cannot end a convolution with activation %d", act);
-    return search(handle, problem, NULL, max, plans);
+    struct search s = {.handle = handle, .problem = problem, .plans = plans};
+    return search(&s, max);
 }
 
 struct pd_cudnn_plan *pd_cudnn_plan_named(cudnnHandle_t handle, const struct pd_cudnn_problem *problem,
                                           const char *name)
 {
     struct pd_cudnn_plan *p = NULL;
-    return search(handle, problem, name, 1, &p) == 1 ? p : NULL;
+    struct search s = {.handle = handle, .problem = problem, .only = name, .plans = &p};
+    return search(&s, 1) == 1 ? p : NULL;
 }
 
 size_t pd_cudnn_plan_workspace(const struct pd_cudnn_plan *plan)

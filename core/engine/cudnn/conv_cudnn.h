@@ -14,11 +14,13 @@ struct pd_cudnn_plan;
 
 enum pd_cudnn_math { PD_CUDNN_FP16, PD_CUDNN_TF32, PD_CUDNN_FP32 };
 
-/* Tensors are fp16 or fp32 by the math. The filter is co x kh x kw x (ci / groups), of the same type. */
+/* Tensors are fp16 or fp32 by the math, and so is the filter: co x kh x kw x (ci / groups) for NHWC, and for NCHW
+ * co x (ci / groups) x kh x kw. All begin on 16 bytes. */
 struct pd_cudnn_problem {
     enum pd_cudnn_math math;
+    bool nchw; /* the products alone, of tensors without gaps */
     struct pd_conv_shape shape;
-    int in_stride, out_stride; /* channels from a pixel to the next */
+    int in_stride, out_stride; /* NHWC: channels from a pixel to the next */
     struct pd_conv_epilogue epilogue;
 };
 
@@ -26,7 +28,7 @@ struct pd_cudnn_problem {
 bool pd_cudnn_fuses(int act);
 
 /* Engines for @problem, best guess first: at most @max plans into @plans. Returns how many (0: cuDNN has none), or a
- * negative errno. */
+ * negative errno. Of fp32 none that rounds to less on the way: no tensor cores, no tf32. */
 int pd_cudnn_plans(cudnnHandle_t handle, const struct pd_cudnn_problem *problem, int max, struct pd_cudnn_plan **plans,
                    struct pd_err *err);
 /* The plan whose pd_cudnn_plan_name() is @name, or NULL. */

@@ -39,17 +39,18 @@ void pd_cudnn_graph_destroy(struct pd_cudnn_graph *g)
         cudnnBackendDestroyDescriptor(g->made[--g->n_made]);
 }
 
-/* A 4-d tensor whose channels are neighbours in memory. @stride: channels from a pixel to the next. */
+/* A 4-d tensor. @stride: channels from a pixel to the next, which are neighbours in memory; 0 for NCHW without gaps. */
 static cudnnBackendDescriptor_t tensor(struct pd_cudnn_graph *g, int64_t uid, cudnnDataType_t type, int n, int c, int h,
                                        int w, int stride, bool is_virtual)
 {
     const int64_t dims[4] = {n, c, h, w};
-    const int64_t strides[4] = {(int64_t)h * w * stride, 1, (int64_t)w * stride, stride};
+    const int64_t nhwc[4] = {(int64_t)h * w * stride, 1, (int64_t)w * stride, stride};
+    const int64_t nchw[4] = {(int64_t)c * h * w, (int64_t)h * w, w, 1};
     const int64_t align = 16;
     cudnnBackendDescriptor_t d = make(g, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     set(g, d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
     set(g, d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims);
-    set(g, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides);
+    set(g, d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, stride ? nhwc : nchw);
     set(g, d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid);
     set(g, d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &align);
     if (is_virtual)
@@ -64,23 +65,32 @@ static void add_operation(struct pd_cudnn_graph *g, cudnnBackendDescriptor_t op)
     g->operations[g->n_operations++] = op;
 }
 
-static void convolution(struct pd_cudnn_graph *g, const struct pd_conv_shape *s, cudnnBackendDescriptor_t x,
-                        cudnnBackendDescriptor_t w, cudnnBackendDescriptor_t y)
+/* Padding behind the input along one side. @even: as much as before it wherever the output is the same, since many of
+ * cuDNN's engines for NCHW know no other. */
+static int64_t post_padding(int in, int out, int k, int stride, int dilation, int pre, bool even)
+{
+    const int64_t window = (int64_t)(k - 1) * dilation + 1, padded = (int64_t)in + 2 * (int64_t)pre;
+    const int64_t least = (int64_t)(out - 1) * stride + window - in - pre;
+    if (even && padded >= window && (padded - window) / stride + 1 == out)
+        return pre;
+    return least > 0 ? least : 0;
+}
+
+static void convolution(struct pd_cudnn_graph *g, const struct pd_conv_shape *s, bool even,
+                        cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t w, cudnnBackendDescriptor_t y)
 {
     const cudnnDataType_t compute = CUDNN_DATA_FLOAT;
     const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     const int64_t dims = 2, dilation[2] = {s->dilation_y, s->dilation_x}, stride[2] = {s->stride_y, s->stride_x};
     const int64_t pre[2] = {s->pad_top, s->pad_left};
-    const int64_t post[2] = {
-        (int64_t)(s->ho - 1) * s->stride_y + (int64_t)(s->kh - 1) * s->dilation_y + 1 - s->h - s->pad_top,
-        (int64_t)(s->wo - 1) * s->stride_x + (int64_t)(s->kw - 1) * s->dilation_x + 1 - s->w - s->pad_left};
-    const int64_t post_padding[2] = {post[0] > 0 ? post[0] : 0, post[1] > 0 ? post[1] : 0};
+    const int64_t post[2] = {post_padding(s->h, s->ho, s->kh, s->stride_y, s->dilation_y, s->pad_top, even),
+                             post_padding(s->w, s->wo, s->kw, s->stride_x, s->dilation_x, s->pad_left, even)};
     cudnnBackendDescriptor_t d = make(g, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
     set(g, d, CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, 1, &dims);
     set(g, d, CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &compute);
     set(g, d, CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
     set(g, d, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, pre);
-    set(g, d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, post_padding);
+    set(g, d, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, post);
     set(g, d, CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, dilation);
     set(g, d, CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, stride);
     finalize(g, d);
@@ -152,34 +162,42 @@ static cudnnBackendDescriptor_t next_output(struct pd_cudnn_graph *g, const stru
     return tensor(g, g->uid++, CUDNN_DATA_FLOAT, s->n, s->co, s->ho, s->wo, s->co, true);
 }
 
-void pd_cudnn_graph_build(struct pd_cudnn_graph *g, cudnnHandle_t handle, const struct pd_cudnn_problem *p)
+/* All operations, one after the other: the convolution, then each that the epilogue has. */
+static void add_operations(struct pd_cudnn_graph *g, const struct pd_cudnn_problem *p)
 {
     const struct pd_conv_shape *s = &p->shape;
     const struct pd_conv_epilogue *e = &p->epilogue;
-    memset(g, 0, sizeof(*g));
-    g->uid = PD_CUDNN_VIRTUAL;
-    g->type = p->math == PD_CUDNN_FP16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+    const int group = s->ci / s->groups, in_stride = p->nchw ? 0 : p->in_stride;
+    const int out_stride = p->nchw ? 0 : p->out_stride;
     int left = (e->bias != NULL) + (e->residual != NULL) + (e->act != PD_ACT_NONE);
-    const int group = s->ci / s->groups;
-    cudnnBackendDescriptor_t x = tensor(g, PD_CUDNN_X, g->type, s->n, s->ci, s->h, s->w, p->in_stride, false);
-    cudnnBackendDescriptor_t w = tensor(g, PD_CUDNN_W, g->type, s->co, group, s->kh, s->kw, group, false);
-    cudnnBackendDescriptor_t y = next_output(g, s, p->out_stride, left);
-    convolution(g, s, x, w, y);
+    cudnnBackendDescriptor_t x = tensor(g, PD_CUDNN_X, g->type, s->n, s->ci, s->h, s->w, in_stride, false);
+    cudnnBackendDescriptor_t w =
+        tensor(g, PD_CUDNN_W, g->type, s->co, group, s->kh, s->kw, p->nchw ? 0 : group, false);
+    cudnnBackendDescriptor_t y = next_output(g, s, out_stride, left);
+    convolution(g, s, p->nchw, x, w, y);
     if (e->bias) {
         cudnnBackendDescriptor_t b = tensor(g, PD_CUDNN_B, CUDNN_DATA_FLOAT, 1, s->co, 1, 1, s->co, false);
-        cudnnBackendDescriptor_t sum = next_output(g, s, p->out_stride, --left);
+        cudnnBackendDescriptor_t sum = next_output(g, s, out_stride, --left);
         pointwise(g, CUDNN_POINTWISE_ADD, NULL, y, b, sum);
         y = sum;
     }
     if (e->residual) {
         cudnnBackendDescriptor_t r =
             tensor(g, PD_CUDNN_R, g->type, s->n, s->co, s->ho, s->wo, e->residual_stride, false);
-        cudnnBackendDescriptor_t sum = next_output(g, s, p->out_stride, --left);
+        cudnnBackendDescriptor_t sum = next_output(g, s, out_stride, --left);
         pointwise(g, CUDNN_POINTWISE_ADD, NULL, y, r, sum);
         y = sum;
     }
     if (e->act != PD_ACT_NONE)
-        pointwise(g, activation_mode(e->act), e, y, NULL, next_output(g, s, p->out_stride, --left));
+        pointwise(g, activation_mode(e->act), e, y, NULL, next_output(g, s, out_stride, --left));
+}
+
+void pd_cudnn_graph_build(struct pd_cudnn_graph *g, cudnnHandle_t handle, const struct pd_cudnn_problem *p)
+{
+    memset(g, 0, sizeof(*g));
+    g->uid = PD_CUDNN_VIRTUAL;
+    g->type = p->math == PD_CUDNN_FP16 ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+    add_operations(g, p);
     g->operation_graph = make(g, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     set(g, g->operation_graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, g->n_operations,
         g->operations);

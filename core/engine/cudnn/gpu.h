@@ -31,6 +31,7 @@ struct pd_gpu {
     enum pd_elem elem;
     enum pd_cudnn_math math;
     size_t elem_bytes;
+    size_t memory_bytes; /* that the device has */
     cudaStream_t compute, upload, download;
     cudnnHandle_t cudnn; /* on the compute stream */
     void *workspace;     /* shared by all cuDNN plans: they run one after another */
@@ -121,8 +122,9 @@ bool pd_gpu_in_place(const struct pd_net *net, const struct pd_gpu_memory *memor
 
 /* ---- layer ---- */
 
-enum pd_gpu_method { PD_GPU_NOTHING, PD_GPU_SIMPLE, PD_GPU_BY_SM90, PD_GPU_BY_CUDNN, PD_GPU_BY_STEM,
-                     PD_GPU_BY_DEPTHWISE, PD_GPU_BY_DIRECT };
+enum pd_gpu_method { PD_GPU_NOTHING, PD_GPU_SIMPLE, PD_GPU_BY_SM90, PD_GPU_BY_CUDNN,
+                     PD_GPU_BY_NCHW, /* cuDNN between two transposes, which lie before its own part of the workspace */
+                     PD_GPU_BY_STEM, PD_GPU_BY_DEPTHWISE, PD_GPU_BY_DIRECT };
 
 struct pd_gpu_step {
     enum pd_gpu_method method;
@@ -164,8 +166,13 @@ int pd_gpu_step_choose(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_ste
 int pd_gpu_step_pair(struct pd_gpu_net *g, int n, struct pd_gpu_step *a, struct pd_gpu_step *b, struct pd_err *err);
 int pd_gpu_step_run(struct pd_gpu_net *g, const struct pd_gpu_step *step, int n, cudaStream_t stream);
 void pd_gpu_step_finish(struct pd_gpu_step *step);
+/* Bytes of workspace that it runs in. */
+size_t pd_gpu_step_workspace(const struct pd_gpu_step *step);
 /* Mean time of @repeats runs, milliseconds; negative errno on failure. */
 int pd_gpu_step_time(struct pd_gpu_net *g, const struct pd_gpu_step *step, int n, int repeats, float *ret_ms);
+/* Whether it can be part of a CUDA graph, which is not promised of all that cuDNN does. It must have run before, as the
+ * first run may load code. */
+bool pd_gpu_step_captures(struct pd_gpu_net *g, const struct pd_gpu_step *step, int n);
 
 /* ---- plan ---- */
 

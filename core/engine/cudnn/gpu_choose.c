@@ -12,8 +12,11 @@
 
 /* ---- as text ---- */
 
-static const char *const math_names[] = {[PD_CUDNN_FP16] = "fp16", [PD_CUDNN_TF32] = "tf32", [PD_CUDNN_FP32] = "fp32"};
-static const char *const way_names[] = {[PD_GPU_FUSED] = "cudnn", [PD_GPU_BARE] = "cudnn-bare"};
+/* What begins with "fp32 " in a file was measured when there was no way through NCHW, and no longer counts. */
+static const char *const math_names[] = {
+    [PD_CUDNN_FP16] = "fp16", [PD_CUDNN_TF32] = "tf32", [PD_CUDNN_FP32] = "fp32-nchw"};
+static const char *const way_names[] = {
+    [PD_GPU_FUSED] = "cudnn", [PD_GPU_BARE] = "cudnn-bare", [PD_GPU_NCHW] = "cudnn-nchw"};
 
 void pd_gpu_choose_key(const struct pd_gpu_net *g, const struct pd_gpu_step *s, int problems, char *key, size_t cap)
 {
@@ -29,6 +32,8 @@ static void value_of(const struct pd_gpu_step *s, char *value, size_t cap)
 {
     if (s->method == PD_GPU_BY_SM90)
         snprintf(value, cap, "sm90 %d", s->choice);
+    else if (s->method == PD_GPU_BY_NCHW)
+        snprintf(value, cap, "%s %s", way_names[PD_GPU_NCHW], pd_cudnn_plan_name(s->plan));
     else if (s->method == PD_GPU_BY_CUDNN)
         snprintf(value, cap, "%s %s", way_names[s->bare ? PD_GPU_BARE : PD_GPU_FUSED], pd_cudnn_plan_name(s->plan));
     else
@@ -63,11 +68,16 @@ static int possible(struct pd_gpu_step *s, int r)
 static int recall_cudnn(struct pd_gpu_net *g, struct pd_gpu_step *s, enum pd_gpu_cudnn_way way, const char *name,
                         struct pd_err *err)
 {
-    if (!pd_gpu_conv_can_cudnn(s, way))
+    if (!pd_gpu_conv_can_cudnn(g, s, way))
         return 1;
     const struct pd_cudnn_problem p = pd_gpu_conv_for_cudnn(g, s, way);
     struct pd_cudnn_plan *plan = pd_cudnn_plan_named(g->gpu->cudnn, &p, name);
-    return plan ? pd_gpu_conv_by_plan(g, s, plan, err) : 1;
+    float ms;
+    int r = plan ? pd_gpu_conv_by_plan(g, s, plan, err) : 1;
+    if (r == 0 && g->gpu->math == PD_CUDNN_FP32 &&
+        (pd_gpu_step_time(g, s, s->shape.n, 1, &ms) < 0 || !pd_gpu_step_captures(g, s, s->shape.n)))
+        r = 1;
+    return r;
 }
 
 /* Do what an earlier measurement found best. Returns 1 when that is no longer possible. */
@@ -108,7 +118,8 @@ static int repeat(struct pd_gpu_net *g, struct pd_gpu_step *s, const char *key, 
         enum pd_gpu_cudnn_way way;
         if (strcmp(t->key, key) != 0)
             continue;
-        if (!t->plan || !plan_in(t->value, &way) || !same_ends(&t->epilogue, &s->epilogue))
+        if (!t->plan || !plan_in(t->value, &way) ||
+            (way != PD_GPU_NCHW && !same_ends(&t->epilogue, &s->epilogue)))
             return recall(g, s, t->value, err);
         pd_gpu_conv_for_cudnn(g, s, way);
         return pd_gpu_conv_by_plan(g, s, pd_cudnn_plan_ref(t->plan), err);
@@ -149,20 +160,35 @@ struct best {
     float ms;
 };
 
-/* Time @s and keep it if it is the fastest so far; the loser's plan is freed. A guess is made once one has run. */
-static bool consider(struct pd_gpu_search *search, struct pd_gpu_step *s)
+/* Whether @s is the fastest so far, and how fast. */
+static bool beats(const struct pd_gpu_search *search, const struct pd_gpu_step *s, float *ret_ms)
 {
     struct pd_gpu_net *g = search->g;
+    const struct best *best = search->user;
+    const int n = s->shape.n;
+    /* one run tells those that are far behind, of which there are many without tensor cores */
+    if (search->ran && g->gpu->math == PD_CUDNN_FP32 &&
+        (pd_gpu_step_time(g, s, n, 1, ret_ms) < 0 || *ret_ms > 2 * best->ms))
+        return false;
+    if (pd_gpu_step_time(g, s, n, g->guess ? 1 : PD_GPU_REPEATS, ret_ms) < 0 || (search->ran && *ret_ms >= best->ms))
+        return false;
+    /* older engines, which are those without tensor cores, may do what no graph can hold */
+    return !s->plan || g->gpu->math != PD_CUDNN_FP32 || pd_gpu_step_captures(g, s, n);
+}
+
+/* Keep @s if it is the fastest so far; the loser's plan is freed. A guess is made once one has run. */
+static bool consider(struct pd_gpu_search *search, struct pd_gpu_step *s)
+{
     struct best *best = search->user;
     float ms;
-    if (pd_gpu_step_time(g, s, s->shape.n, g->guess ? 1 : PD_GPU_REPEATS, &ms) < 0 || (search->ran && ms >= best->ms)) {
+    if (!beats(search, s, &ms)) {
         pd_gpu_step_finish(s);
         return false;
     }
     pd_gpu_step_finish(&best->step);
     *best = (struct best){*s, ms};
     search->ran = true;
-    return g->guess;
+    return search->g->guess;
 }
 
 /* Time what there is and take the fastest. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/engine/cudnn/gpu_conv.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,9 +114,11 @@ size_t pd_gpu_conv_misalignment(const struct pd_gpu_step *s)
     return ((uintptr_t)s->in.data | (uintptr_t)s->out.data | (uintptr_t)s->epilogue.residual) % 16;
 }
 
-bool pd_gpu_conv_can_cudnn(const struct pd_gpu_step *s, enum pd_gpu_cudnn_way way)
+bool pd_gpu_conv_can_cudnn(const struct pd_gpu_net *g, const struct pd_gpu_step *s, enum pd_gpu_cudnn_way way)
 {
     const struct pd_conv_epilogue *e = &s->epilogue;
+    if (way == PD_GPU_NCHW) /* from and to places of its own, so any alignment will do */
+        return g->gpu->math == PD_CUDNN_FP32;
     if (way == PD_GPU_BARE && !e->bias && !e->residual && e->act == PD_ACT_NONE)
         return false; /* as it is anyway */
     return !pd_gpu_conv_misalignment(s);
@@ -124,22 +127,49 @@ bool pd_gpu_conv_can_cudnn(const struct pd_gpu_step *s, enum pd_gpu_cudnn_way wa
 struct pd_cudnn_problem pd_gpu_conv_for_cudnn(const struct pd_gpu_net *g, struct pd_gpu_step *s,
                                               enum pd_gpu_cudnn_way way)
 {
+    struct pd_cudnn_problem p = {.math = g->gpu->math, .shape = s->shape};
+    if (way == PD_GPU_NCHW) {
+        s->method = PD_GPU_BY_NCHW;
+        p.nchw = true;
+        p.epilogue.act = PD_ACT_NONE;
+        return p;
+    }
     s->method = PD_GPU_BY_CUDNN;
     s->bare = way == PD_GPU_BARE;
     s->act_apart = !pd_cudnn_fuses(s->epilogue.act);
-    return (struct pd_cudnn_problem){
-        .math = g->gpu->math, .shape = s->shape, .in_stride = s->in.stride, .out_stride = s->out.stride,
-        .epilogue = fused_part(s),
-    };
+    p.in_stride = s->in.stride;
+    p.out_stride = s->out.stride;
+    p.epilogue = fused_part(s);
+    return p;
+}
+
+/* Tensors in NCHW can be large: half of what is free stays so, for what comes later. */
+static int leaves_enough(struct pd_gpu *gpu, size_t bytes, struct pd_err *err)
+{
+    size_t left = 0, total = 0;
+    if (bytes <= gpu->workspace_bytes)
+        return 0;
+    int r = pd_gpu_check(cudaMemGetInfo(&left, &total), "asking for free memory", err);
+    if (r == 0 && bytes > left / 2)
+        r = pd_err_set(err, -ENOMEM, "%s has %zu of %zu MiB left, a convolution through NCHW would take %zu", gpu->name,
+                       left >> 20, total >> 20, bytes >> 20);
+    return r;
 }
 
 int pd_gpu_conv_by_plan(struct pd_gpu_net *g, struct pd_gpu_step *s, struct pd_cudnn_plan *plan, struct pd_err *err)
 {
+    const bool nchw = s->method == PD_GPU_BY_NCHW;
     s->plan = plan;
-    snprintf(s->algorithm, sizeof(s->algorithm), "cudnn %.40s%s", pd_cudnn_plan_name(plan),
-             s->bare ? ", then the rest" : "");
-    int r = weights_for(g, s, PD_GPU_FILTER, err);
-    return r < 0 ? r : pd_gpu_reserve_workspace(g->gpu, pd_cudnn_plan_workspace(plan), err);
+    if (nchw)
+        snprintf(s->algorithm, sizeof(s->algorithm), "cudnn nchw %.50s", pd_cudnn_plan_name(plan));
+    else
+        snprintf(s->algorithm, sizeof(s->algorithm), "cudnn %.40s%s", pd_cudnn_plan_name(plan),
+                 s->bare ? ", then the rest" : "");
+    int r = weights_for(g, s, nchw ? PD_GPU_PLAIN : PD_GPU_FILTER, err);
+    const size_t bytes = pd_gpu_step_workspace(s);
+    if (r == 0 && nchw)
+        r = leaves_enough(g->gpu, bytes, err);
+    return r < 0 ? r : pd_gpu_reserve_workspace(g->gpu, bytes, err);
 }
 
 /* ---- our own kernels ---- */

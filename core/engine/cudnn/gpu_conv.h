@@ -14,9 +14,10 @@
 
 /* ---- ways ---- */
 
-/* What cuDNN does of a convolution: all of it, or its products alone, which are kernels that it has where it has none
- * that end with the rest. */
-enum pd_gpu_cudnn_way { PD_GPU_FUSED, PD_GPU_BARE, PD_GPU_CUDNN_WAYS };
+/* What cuDNN does of a convolution: all of it; or its products alone, which it has kernels for where it has none that
+ * end with the rest; or these in NCHW, for which it has the faster ones without tensor cores, so that of fp32 two
+ * transposes pay. */
+enum pd_gpu_cudnn_way { PD_GPU_FUSED, PD_GPU_BARE, PD_GPU_NCHW, PD_GPU_CUDNN_WAYS };
 
 /* @s becomes the layer for @n images, without a way to run yet. */
 void pd_gpu_conv_describe(struct pd_gpu_net *g, int layer, int n, struct pd_gpu_step *s);
@@ -25,7 +26,7 @@ size_t pd_gpu_conv_misalignment(const struct pd_gpu_step *s);
 struct pd_sm90_problem pd_gpu_conv_sm90_problem(const struct pd_gpu_step *s);
 
 bool pd_gpu_conv_can_sm90(const struct pd_gpu_net *g, const struct pd_gpu_step *s);
-bool pd_gpu_conv_can_cudnn(const struct pd_gpu_step *s, enum pd_gpu_cudnn_way way);
+bool pd_gpu_conv_can_cudnn(const struct pd_gpu_net *g, const struct pd_gpu_step *s, enum pd_gpu_cudnn_way way);
 bool pd_gpu_conv_can_stem(const struct pd_gpu_net *g, const struct pd_gpu_step *s);
 bool pd_gpu_conv_can_depthwise(const struct pd_gpu_step *s);
 

@@ -148,6 +148,7 @@ static int describe(struct pd_gpu *gpu, struct pd_err *err)
         return r;
     gpu->sms = prop.multiProcessorCount;
     gpu->capability = prop.major * 10 + prop.minor;
+    gpu->memory_bytes = prop.totalGlobalMem;
     snprintf(gpu->name, sizeof(gpu->name), "%s", prop.name);
     const size_t v = cudnnGetVersion();
     snprintf(gpu->version, sizeof(gpu->version), "cuDNN %zu.%zu.%zu", v / 10000, v / 100 % 100, v % 100);

@@ -2,9 +2,9 @@
 #include "core/engine/cudnn/gpu_conv.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define CUDNN_TRIED 4
+#define NCHW_TRIED 16 /* heuristics are made for tensor cores, their order says less here */
 #define WORKSPACE_MAX ((size_t)1 << 30)
 
 /* Offer a step that was set up with result @r. Too little memory for this one says nothing of the others. */
@@ -51,21 +51,29 @@ static int offer_depthwise_or_sm90(struct pd_gpu_search *search, struct pd_err *
     return r;
 }
 
+/* Too much scratch for what it may save. For NCHW, where it holds two tensors as well, an eighth of the device. */
+static bool immodest(const struct pd_gpu_net *g, const struct pd_gpu_step *s)
+{
+    return pd_gpu_step_workspace(s) > (s->method == PD_GPU_BY_NCHW ? g->gpu->memory_bytes / 8 : WORKSPACE_MAX);
+}
+
 static int offer_cudnn(struct pd_gpu_search *search, enum pd_gpu_cudnn_way way, struct pd_err *err)
 {
     struct pd_gpu_net *g = search->g;
-    struct pd_cudnn_plan *plans[CUDNN_TRIED];
+    struct pd_cudnn_plan *plans[NCHW_TRIED];
     struct pd_gpu_step s;
     pd_gpu_conv_describe(g, search->layer, search->n, &s);
-    if (!pd_gpu_conv_can_cudnn(&s, way))
+    if (!pd_gpu_conv_can_cudnn(g, &s, way))
         return 0;
     const struct pd_cudnn_problem p = pd_gpu_conv_for_cudnn(g, &s, way);
-    const int found = pd_cudnn_plans(g->gpu->cudnn, &p, g->guess ? 1 : CUDNN_TRIED, plans, NULL);
+    const int max = g->guess ? 1 : way == PD_GPU_NCHW ? NCHW_TRIED : CUDNN_TRIED;
+    const int found = pd_cudnn_plans(g->gpu->cudnn, &p, max, plans, NULL);
     int r = 0;
     for (int i = 0; i < found; i++) {
         struct pd_gpu_step c = s;
-        if (r < 0 || search->done || pd_cudnn_plan_workspace(plans[i]) > WORKSPACE_MAX) {
-            pd_cudnn_plan_destroy(plans[i]);
+        c.plan = plans[i];
+        if (r < 0 || search->done || immodest(g, &c)) {
+            pd_gpu_step_finish(&c);
             continue;
         }
         r = pd_gpu_conv_by_plan(g, &c, plans[i], err);
@@ -92,6 +100,8 @@ int pd_gpu_search(struct pd_gpu_search *search, struct pd_err *err)
     /* without tensor cores fused kernels are few: of fp32 both kinds are tried */
     if (r == 0 && !search->done && (!search->ran || search->g->gpu->math == PD_CUDNN_FP32))
         r = offer_cudnn(search, PD_GPU_BARE, err);
+    if (r == 0 && !search->done)
+        r = offer_cudnn(search, PD_GPU_NCHW, err);
     if (r == 0 && !search->done && !search->ran) /* nobody else can */
         r = offer_direct(search, err);
     return r;

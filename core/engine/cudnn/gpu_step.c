@@ -15,6 +15,31 @@ static int end_in_place(struct pd_gpu_net *g, const struct pd_gpu_step *s, cudaS
     return pd_cuda_affine(g->gpu->elem, &s->out, NULL, &e, &s->out, stream);
 }
 
+/* Bytes of @v as NCHW in fp32, rounded up so that what follows is aligned as cuDNN may want it. */
+static size_t dense_bytes(const struct pd_view *v)
+{
+    const size_t bytes = (size_t)v->n * (size_t)v->h * (size_t)v->w * (size_t)v->c * sizeof(float);
+    return (bytes + 1023) / 1024 * 1024;
+}
+
+size_t pd_gpu_step_workspace(const struct pd_gpu_step *s)
+{
+    const size_t own = s->plan ? pd_cudnn_plan_workspace(s->plan) : 0;
+    return s->method == PD_GPU_BY_NCHW ? dense_bytes(&s->in) + dense_bytes(&s->out) + own : own;
+}
+
+/* The way back does what follows the products. */
+static int run_nchw(struct pd_gpu_net *g, const struct pd_gpu_step *s, cudaStream_t stream)
+{
+    char *const in = g->gpu->workspace, *const out = in + dense_bytes(&s->in), *const rest = out + dense_bytes(&s->out);
+    int r = pd_cuda_to_nchw(g->gpu->elem, &s->in, (float *)in, stream);
+    if (r == cudaSuccess && pd_cudnn_plan_run(g->gpu->cudnn, s->plan, in, s->weight, NULL, NULL, out, rest) < 0)
+        r = cudaErrorNotSupported;
+    if (r == cudaSuccess)
+        r = pd_cuda_finish_nchw(g->gpu->elem, (const float *)out, &s->epilogue, &s->out, stream);
+    return r;
+}
+
 static int run_convolution(struct pd_gpu_net *g, const struct pd_gpu_step *s, cudaStream_t stream)
 {
     const enum pd_elem elem = g->gpu->elem;
@@ -26,6 +51,8 @@ static int run_convolution(struct pd_gpu_net *g, const struct pd_gpu_step *s, cu
                                  s->out.data, g->gpu->workspace) == 0
                    ? cudaSuccess
                    : cudaErrorNotSupported;
+    case PD_GPU_BY_NCHW:
+        return run_nchw(g, s, stream);
     case PD_GPU_BY_STEM: {
         struct pd_conv_epilogue e = s->epilogue;
         if (s->act_apart)
@@ -143,4 +170,21 @@ int pd_gpu_step_time(struct pd_gpu_net *g, const struct pd_gpu_step *s, int n, i
     }
     *ret_ms = ms / (float)repeats;
     return 0;
+}
+
+bool pd_gpu_step_captures(struct pd_gpu_net *g, const struct pd_gpu_step *s, int n)
+{
+    const cudaStream_t stream = g->gpu->compute;
+    cudaGraph_t graph = NULL;
+    int r = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+    if (r == cudaSuccess) {
+        r = pd_gpu_step_run(g, s, n, stream);
+        const int ended = cudaStreamEndCapture(stream, &graph);
+        if (r == cudaSuccess)
+            r = ended;
+    }
+    if (graph)
+        cudaGraphDestroy(graph);
+    (void)cudaGetLastError();
+    return r == cudaSuccess;
 }
