@@ -13,103 +13,13 @@
 
 #include "core/clock.h"
 #include "core/engine/engine.h"
-#include "tests/engine/netmaker.h"
+#include "tests/engine/randomnet.h"
 
 static struct maker maker; /* also draws the inputs */
 
 static int between(int lo, int hi)
 {
-    return lo + (int)maker_random(&maker, (uint32_t)(hi - lo + 1));
-}
-
-static int conv(int in, int co, int k, int stride, int dilation, int groups, bool bias)
-{
-    struct pd_layer *l = maker_layer(&maker, PD_LAYER_CONV, in, co);
-    l->kh = l->kw = k;
-    l->stride_y = l->stride_x = stride;
-    l->dilation_y = l->dilation_x = dilation;
-    l->groups = groups;
-    l->pad_top = l->pad_left = l->pad_bottom = l->pad_right = (k - 1) * dilation / 2;
-    const size_t ci = (size_t)(maker.tensors[in].channels / groups);
-    maker_weights(&maker, l, (size_t)co * ci * (size_t)k * (size_t)k, bias);
-    return l->out;
-}
-
-static struct pd_layer *layer_of(int tensor)
-{
-    return &maker.layers[maker.tensors[tensor].producer];
-}
-
-/* One after the other, of one geometry but with bounds of their own, which a plan of the first has built in. */
-static void layers_alike(int in, int channels)
-{
-    for (int i = 1; i <= 3; i++) {
-        in = conv(in, channels, 3, 1, 1, 1, true);
-        layer_of(in)->act = PD_ACT_CLIP;
-        layer_of(in)->alpha = -0.1f * (float)i;
-        layer_of(in)->beta = 0.3f * (float)i;
-    }
-}
-
-/* Input, a first convolution to some channels, then the layers under test; heat is what the last one writes. */
-static void build(uint64_t seed, char *what, size_t cap)
-{
-    maker_begin(&maker, seed);
-    const int channels = between(0, 2) ? between(1, 24) * 8 : between(4, 200);
-    const int in = conv(maker.net.input, channels, between(0, 1) ? 3 : 5, 1, 1, 1, true), kind = between(0, 10);
-    layer_of(in)->act = PD_ACT_RELU;
-    if (kind <= 4) {
-        static const int kernels[] = {1, 1, 3, 3, 3, 5, 7, 7};
-        const int k = kernels[between(0, 7)], depthwise = kind == 0, stride = between(0, 5) ? 1 : 2;
-        const int co = depthwise ? channels : between(0, 1) ? between(1, 280) : 128 * between(1, 3);
-        const int dilation = k > 1 && !between(0, 3) ? 2 : 1, groups = depthwise ? channels : 1;
-        const int out = conv(in, co, k, stride, dilation, groups, between(0, 4));
-        struct pd_layer *l = layer_of(out);
-        maker_act(&maker, l);
-        if (stride == 1 && !between(0, 2) && co == channels)
-            l->residual = in;
-        snprintf(what, cap, "conv %d>%d k%d s%d d%d g%d act %d residual %d", channels, co, k, stride, l->dilation_x,
-                 l->groups, l->act, l->residual);
-    } else if (kind == 5) {
-        struct pd_layer *l = maker_layer(&maker, between(0, 1) ? PD_LAYER_MAXPOOL : PD_LAYER_AVGPOOL, in, channels);
-        l->kh = l->kw = between(2, 3);
-        l->stride_y = l->stride_x = 2;
-        l->pad_top = l->pad_left = l->pad_bottom = l->pad_right = l->kh == 3 ? 1 : 0;
-        l->count_include_pad = between(0, 1);
-        snprintf(what, cap, "pool %d k%d", channels, l->kh);
-    } else if (kind == 6) {
-        const int b = conv(in, channels, 1, 1, 1, 1, true);
-        struct pd_layer *l = maker_layer(&maker, between(0, 1) ? PD_LAYER_ADD : PD_LAYER_MUL, in, channels);
-        l->n_in = 2;
-        l->in[1] = b;
-        maker_act(&maker, l);
-        snprintf(what, cap, "binary %d act %d", channels, l->act);
-    } else if (kind == 7) { /* a concatenation with parts of any width, read by a convolution */
-        const int a = between(1, 70), b = between(1, 70), x = conv(in, a, 3, 1, 1, 1, true),
-                  y = conv(in, b, 3, 1, 1, 1, true);
-        struct pd_layer *c = maker_layer(&maker, PD_LAYER_CONCAT, x, a + b + channels);
-        c->n_in = 3;
-        c->in[1] = in;
-        c->in[2] = y;
-        conv(c->out, between(1, 150), 3, 1, 1, 1, true);
-        snprintf(what, cap, "concat %d+%d+%d", a, channels, b);
-    } else if (kind == 8) {
-        struct pd_layer *l = maker_layer(&maker, PD_LAYER_RESIZE, in, channels);
-        l->scale_y = l->scale_x = 2;
-        l->bilinear = between(0, 1);
-        snprintf(what, cap, "resize %d bilinear %d", channels, l->bilinear);
-    } else if (kind == 9) {
-        layers_alike(in, channels);
-        snprintf(what, cap, "layers alike %d", channels);
-    } else { /* two branches of equal geometry from one input */
-        const int k = between(0, 1) ? 7 : 3, co = 128 * between(1, 2);
-        const int x = conv(in, co, k, 1, 1, 1, true), y = conv(in, co, k, 1, 1, 1, true);
-        struct pd_layer *l = maker_layer(&maker, PD_LAYER_ADD, x, co);
-        layer_of(x)->act = layer_of(y)->act = PD_ACT_RELU;
-        l->n_in = 2;
-        l->in[1] = y;
-        snprintf(what, cap, "branches %d>%d k%d", channels, co, k);
-    }
+    return randomnet_between(&maker, lo, hi);
 }
 
 /* ---- comparison ---- */
@@ -183,7 +93,7 @@ static int random_layers(uint64_t seed, int count)
     int failed = 0;
     for (int i = 0; i < count; i++) {
         char what[128], where[192];
-        build(seed + (uint64_t)i * 7919, what, sizeof(what));
+        randomnet_build(&maker, seed + (uint64_t)i * 7919, what, sizeof(what));
         snprintf(where, sizeof(where), "case %d: %s", i, what);
         const enum pd_precision p = i % 5 ? PD_PRECISION_FP16 : PD_PRECISION_FP32;
         const double limit = p == PD_PRECISION_FP16 ? 3e-3 : 2e-5;
