@@ -55,6 +55,8 @@ int pd_gpu_copy_in(struct pd_gpu *gpu, void *to, const void *from, size_t bytes,
 void pd_gpu_free(struct pd_gpu *gpu, void *p, size_t bytes);
 /* Make the shared workspace at least this large. Invalidates graphs captured before. */
 int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *err);
+/* Make it no larger than this, where there is room for the smaller one beside it. Invalidates graphs as well. */
+void pd_gpu_trim_workspace(struct pd_gpu *gpu, size_t bytes);
 
 /* ---- choices: what was measured to be best, remembered across starts ---- */
 

@@ -88,12 +88,10 @@ void pd_gpu_free(struct pd_gpu *gpu, void *p, size_t bytes)
     gpu->allocated -= bytes;
 }
 
-int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *err)
+static int replace_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *err)
 {
-    if (bytes <= gpu->workspace_bytes)
-        return 0;
-    void *p;
-    int r = pd_gpu_alloc(gpu, bytes, &p, err);
+    void *p = NULL;
+    int r = bytes ? pd_gpu_alloc(gpu, bytes, &p, err) : 0;
     if (r < 0)
         return r;
     cudaStreamSynchronize(gpu->compute);
@@ -101,6 +99,17 @@ int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *er
     gpu->workspace = p;
     gpu->workspace_bytes = bytes;
     return 0;
+}
+
+int pd_gpu_reserve_workspace(struct pd_gpu *gpu, size_t bytes, struct pd_err *err)
+{
+    return bytes <= gpu->workspace_bytes ? 0 : replace_workspace(gpu, bytes, err);
+}
+
+void pd_gpu_trim_workspace(struct pd_gpu *gpu, size_t bytes)
+{
+    if (bytes < gpu->workspace_bytes)
+        replace_workspace(gpu, bytes, NULL);
 }
 
 static int choose_precision(struct pd_gpu *gpu, enum pd_precision precision, struct pd_err *err)

@@ -87,12 +87,33 @@ static int capture_again(struct pd_gpu_sizes *z, const struct pd_gpu_plan *fresh
     return r;
 }
 
+static size_t plan_workspace(const struct pd_gpu_plan *plan)
+{
+    size_t bytes = 0;
+    for (int i = 0; plan && i < plan->n_steps; i++)
+        bytes = PD_MAX(bytes, pd_gpu_step_workspace(&plan->steps[i]));
+    return bytes;
+}
+
+/* In fp32 the scratch of candidates that were tried is large; what no plan needs goes back. */
+static void trim_workspace(struct pd_gpu_sizes *z, const struct pd_gpu_plan *fresh)
+{
+    size_t bytes = plan_workspace(fresh);
+    if (z->gpu->math != PD_CUDNN_FP32)
+        return;
+    for (int i = 0; i < PD_GPU_SIZES_MAX; i++)
+        for (int k = 0; z->sizes[i] && k < PD_GPU_PLANS_MAX; k++)
+            bytes = PD_MAX(bytes, plan_workspace(z->sizes[i]->plans[k]));
+    pd_gpu_trim_workspace(z->gpu, bytes);
+}
+
 static int make_plan(struct pd_gpu_sizes *z, struct pd_gpu_size *s, int i, struct pd_err *err)
 {
     const void *workspace = z->gpu->workspace;
     struct pd_gpu_plan *p = NULL;
     /* a batch that is not a plan's size, on a device that only had memory for that: a plan of its own */
     int r = pd_gpu_plan_create(&s->net, PD_MIN(plan_sizes[i], s->net.memory->max_batch), &p, err);
+    trim_workspace(z, r == 0 ? p : NULL);
     if (r == 0)
         r = pd_gpu_plan_capture(&s->net, p, err);
     int again = 0;
