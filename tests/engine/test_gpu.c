@@ -38,6 +38,23 @@ static double difference(const float *a, const float *b, size_t n)
     return sqrt(d / (double)n) / (sqrt(s / (double)n) + 0.02);
 }
 
+/* The first image alone is another plan, for which the scratch that all plans share may move. Both must be right after
+ * that: how far they are off. */
+static double after_another_plan(struct pd_engine *gpu, int n, int w, int h, const float *input, float *heat,
+                                 const float *expected, size_t n_heat, struct pd_err *err)
+{
+    const int batches[] = {1, n};
+    double most = 0;
+    for (int i = 0; i < 2; i++) {
+        memset(heat, 0xff, n_heat * sizeof(float));
+        if (pd_engine_forward(gpu, batches[i], w, h, input, heat, NULL, err) < 0)
+            return INFINITY;
+        const double d = difference(heat, expected, n_heat / (size_t)n * (size_t)batches[i]);
+        most = d > most ? d : most;
+    }
+    return most;
+}
+
 static int compare(const struct pd_net *net, enum pd_precision precision, int n, int w, int h, double limit,
                    const char *what, bool verbose)
 {
@@ -68,10 +85,14 @@ static int compare(const struct pd_net *net, enum pd_precision precision, int n,
         pd_engine_forward(ref, n, w, h, input, heat[1], np ? paf[1] : NULL, &err) < 0)
         goto out;
     const double dh = difference(heat[0], heat[1], nh), dp = np ? difference(paf[0], paf[1], np) : 0;
-    failed = !(dh <= limit && dp <= limit);
+    const double again = precision == PD_PRECISION_FP32
+                             ? after_another_plan(gpu, n, w, h, input, heat[0], heat[1], nh, &err) : 0;
+    failed = !(dh <= limit && dp <= limit && again <= limit);
     if (failed || verbose)
-        printf("# %s n%d %dx%d %s: heat %.2e paf %.2e%s\n", what, n, w, h, pd_precision_name(precision), dh, dp,
-               failed ? "  <-- over the limit" : "");
+        printf("# %s n%d %dx%d %s: heat %.2e paf %.2e again %.2e%s\n", what, n, w, h, pd_precision_name(precision), dh,
+               dp, again, failed ? "  <-- over the limit" : "");
+    if (again == INFINITY)
+        goto out;
     err.text[0] = 0;
 out:
     if (err.text[0])
