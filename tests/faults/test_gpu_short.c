@@ -214,6 +214,11 @@ int pd_gpu_plan_capture(struct pd_gpu_net *g, struct pd_gpu_plan *plan, struct p
     return 0;
 }
 
+size_t pd_gpu_step_workspace(const struct pd_gpu_step *s)
+{
+    return 0;
+}
+
 void pd_gpu_plan_destroy(struct pd_gpu_plan *plan)
 {
     free(plan);
