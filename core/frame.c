@@ -7,8 +7,13 @@ void pd_frame_unref(struct pd_frame **frame)
 {
     struct pd_frame *f = *frame;
     *frame = NULL;
-    if (f && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1)
-        f->release(f);
+    if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    void (*released)(void *user) = f->released;
+    void *user = f->released_user;
+    f->release(f);
+    if (released)
+        released(user);
 }
 
 int pd_frame_planes(enum pd_pix format)

@@ -53,6 +53,9 @@ struct pd_frame {
 
     void (*release)(struct pd_frame *frame); /* frees the frame and what it views; runs on any thread */
     void *opaque;                            /* for release */
+    /* Told after release, when the memory is free again; for whoever bounds how much is in use. May be NULL. */
+    void (*released)(void *user);
+    void *released_user;
 };
 
 static inline struct pd_frame *pd_frame_ref(struct pd_frame *frame)

@@ -13,10 +13,6 @@
 #include "decode/decoder.h"
 #include "decode/source.h"
 
-/* Surfaces beyond what the decoder itself needs: how many frames may be on their way to the network at once. NVDEC
- * fixes the pool when the stream starts and fails above 32 in all, 19 of which H.264 may claim. */
-#define EXTRA_SURFACES 8
-
 #define DEVICES_MAX 64
 
 /* FFmpeg's struct AVCUDADeviceContext, whose header needs cuda.h: its first member is the CUcontext, its second the
@@ -114,7 +110,7 @@ void pd_hwaccel_attach(struct pd_decoder *decoder, const AVCodec *codec)
     if (!ref)
         return;
     decoder->avctx->hw_device_ctx = ref;
-    decoder->avctx->extra_hw_frames = EXTRA_SURFACES;
+    decoder->avctx->extra_hw_frames = PD_HWACCEL_FRAMES;
     decoder->avctx->get_format = choose_format;
     decoder->avctx->opaque = decoder;
     /* Frame threads would each claim a surface more. */

@@ -5,6 +5,11 @@
  */
 #include <stdbool.h>
 
+/* Frames that may be on their way to the network at once. Of surfaces so many are asked for beyond what the decoder
+ * itself needs: NVDEC fixes the pool when the stream starts and fails above 32 in all, 19 of which H.264 may claim. Who
+ * holds more, or is about to decode while holding as many, loses frames. */
+#define PD_HWACCEL_FRAMES 8
+
 struct AVCodec;
 struct pd_decoder;
 

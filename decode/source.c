@@ -12,6 +12,8 @@
 #include "core/log.h"
 #include "decode/av.h"
 #include "decode/backoff.h"
+#include "decode/held.h"
+#include "decode/hwaccel.h"
 #include "decode/pace.h"
 #include "decode/reader_impl.h"
 
@@ -27,6 +29,7 @@ struct pd_source {
     struct pd_source_sink sink;
     int camera;
     bool live;
+    struct pd_held *held; /* frames in use, where there may be only so many; or NULL */
     pthread_t thread;
 
     /* decode thread */
@@ -269,6 +272,8 @@ static int read_all(struct pd_source *s, struct pd_err *err)
     bool any = false;
     for (;;) {
         struct pd_frame *frame;
+        if (s->held && !pd_held_wait(s->held, PD_HWACCEL_FRAMES))
+            return -ECANCELED;
         int64_t since_ns = pd_now_ns();
         s->picture_deadline_ns = since_ns + seconds_ns(picture_timeout(s));
         arm(s, read_timeout(s));
@@ -286,6 +291,8 @@ static int read_all(struct pd_source *s, struct pd_err *err)
         if (r != 0)
             return r;
         any = true;
+        if (s->held)
+            pd_held_add(s->held, frame);
         if (!s->up) {
             s->up = true;
             s->failures = 0;
@@ -353,6 +360,7 @@ static void free_source(struct pd_source *s)
     free((char *)c->hwaccel);
     free((char *)c->ca_file);
     free((char *)c->tls_name);
+    pd_held_destroy(s->held);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -393,6 +401,10 @@ int pd_source_start(const struct pd_source_config *config, int camera, const str
     copied &= copy_string(&c->hwaccel);
     copied &= copy_string(&c->ca_file);
     copied &= copy_string(&c->tls_name);
+    if (c->hwaccel && strcmp(c->hwaccel, "none") != 0) {
+        s->held = pd_held_create();
+        copied &= s->held != NULL;
+    }
     int r = copied ? -pthread_create(&s->thread, NULL, source_thread, s) : -ENOMEM;
     if (r < 0) {
         r = pd_err_set(err, r, "%s: cannot start its thread: %s", config->name, strerror(-r));
@@ -409,6 +421,8 @@ void pd_source_stop(struct pd_source *s)
     atomic_store(&s->stop, true);
     pthread_cond_broadcast(&s->wake);
     pthread_mutex_unlock(&s->lock);
+    if (s->held)
+        pd_held_cancel(s->held);
 }
 
 void pd_source_destroy(struct pd_source *s)

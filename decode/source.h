@@ -25,8 +25,10 @@ struct pd_source_config {
     bool loop;        /* files: start again at the end */
     bool realtime;    /* files: one frame each 1/fps by the monotonic clock, like a camera */
     double max_fps;   /* 0: all. Frames above it are not decoded into lines; they are not counted as decoded */
+    /* See pd_reader_params. With a device that may decode, no more than 8 frames of the source are in use at once: it
+     * reads on when one of them is released, so who holds them must not wait for another. */
     const char *hwaccel;
-    int cuda_device; /* see pd_reader_params */
+    int cuda_device;
     double open_timeout_s, read_timeout_s; /* 0: 8 and 3 */
     double picture_timeout_s;              /* packets come, but no whole picture; 0: 30 */
     double retry_scale;                    /* of pd_backoff_ns, 0: 1 */

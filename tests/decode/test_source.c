@@ -314,6 +314,56 @@ static void a_full_queue_does_not_keep_a_source_from_stopping(void **state)
     assert_true(record_destroy(source) < 0.5);
 }
 
+#define SURFACES 8 /* that source.h promises to be enough */
+
+struct hoard {
+    struct pd_frame *frame[64];
+    _Atomic int n;
+};
+
+static void keep(struct record *r, const struct pd_frame *frame)
+{
+    struct hoard *hoard = r->look_user;
+    hoard->frame[hoard->n++] = pd_frame_ref((struct pd_frame *)frame);
+}
+
+/* Without a device software decodes; the bound is the same. */
+static void a_source_on_the_gpu_waits_for_its_frames_and_loses_none(void **state)
+{
+    struct record r;
+    struct hoard hoard = {.n = 0};
+    struct pd_source *source = record_start_looking(
+        &r, &(struct pd_source_config){.name = "door", .url = clip(), .hwaccel = "cuda"}, keep, &hoard);
+    record_wait_frames(&r, SURFACES);
+    for (int released = 0; released < 50 - SURFACES; released++) {
+        usleep(released < 3 ? 50000 : 0);
+        assert_int_equal(hoard.n, SURFACES + released);
+        pd_frame_unref(&hoard.frame[released]);
+        record_wait_frames(&r, SURFACES + released + 1);
+    }
+    pd_frame_unref(&hoard.frame[50 - SURFACES]); /* the end is looked for like another frame */
+    record_wait_state(&r, PD_SOURCE_ENDED, 1);
+    assert_int_equal(r.frames, 50);
+    assert_true(r.in_order);
+    assert_true(record_destroy(source) < 0.5);
+    for (int i = 0; i < hoard.n; i++)
+        pd_frame_unref(&hoard.frame[i]); /* they may outlive it */
+}
+
+static void a_source_that_waits_for_its_frames_stops_at_once(void **state)
+{
+    struct record r;
+    struct hoard hoard = {.n = 0};
+    struct pd_source *source = record_start_looking(
+        &r, &(struct pd_source_config){.name = "door", .url = clip(), .hwaccel = "cuda", .loop = true}, keep, &hoard);
+    record_wait_frames(&r, SURFACES);
+    usleep(20000);
+    assert_true(record_destroy(source) < 0.5);
+    assert_int_equal(hoard.n, SURFACES);
+    for (int i = 0; i < hoard.n; i++)
+        pd_frame_unref(&hoard.frame[i]);
+}
+
 static void kinds_of_input_differ_in_what_may_be_dropped(void **state)
 {
     static const struct {
@@ -341,6 +391,8 @@ int main(void)
         cmocka_unit_test(stopping_interrupts_a_connection_under_way),
         cmocka_unit_test(a_wrong_password_waits_long_and_is_never_told),
         cmocka_unit_test(a_full_queue_does_not_keep_a_source_from_stopping),
+        cmocka_unit_test(a_source_on_the_gpu_waits_for_its_frames_and_loses_none),
+        cmocka_unit_test(a_source_that_waits_for_its_frames_stops_at_once),
         cmocka_unit_test(kinds_of_input_differ_in_what_may_be_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
