@@ -12,8 +12,11 @@
 
 /* A stream with intra refresh never has a keyframe. After this many packets (10 s at 30 a second) it goes in anyway. */
 #define WAIT_KEY_MAX 300
-/* Packets that the GPU fails on, one after another, before software takes over: a second or two of video. */
+/* What the GPU may fail to give, above what it gives, before software takes over: a second or two of video. A live
+ * stream waits for a keyframe after each error, so that many packets are gone with one error that is the stream's own:
+ * it takes some errors as well. */
 #define HARDWARE_FAILURES 30
+#define HARDWARE_ERRORS 3
 
 /* Our mark on a packet that comes back on its frame. */
 #if LIBAVCODEC_VERSION_MAJOR >= 60
@@ -114,6 +117,7 @@ static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
         return false;
     if (!(packet->flags & AV_PKT_FLAG_KEY) && decoder->waited++ < WAIT_KEY_MAX) {
         decoder->corrupt += decoder->recovering;
+        decoder->failures += decoder->failures > 0;
         return true;
     }
     decoder->wait_key = decoder->recovering = false;
@@ -130,22 +134,38 @@ void pd_decoder_lost(struct pd_decoder *decoder)
     decoder->waited = 0;
 }
 
-/* The GPU took the stream and then could not decode it, which only its errors tell: go on in software, from the next
- * keyframe. An occasional error is the stream's. */
-static int note_failure(struct pd_decoder *decoder)
+static int take_over_in_software(struct pd_decoder *decoder)
 {
-    decoder->corrupt++;
-    if (!decoder->hardware)
-        pd_decoder_lost(decoder);
-    if (!decoder->hardware || ++decoder->failures < HARDWARE_FAILURES)
-        return 0;
     pd_log_warn(decoder->name, "the GPU fails to decode this stream: decoding in software from now on");
     avcodec_free_context(&decoder->avctx);
     pd_hwaccel_detach(decoder);
     decoder->params.hwaccel = NULL;
     decoder->wait_key = true;
     decoder->waited = 0;
-    return open_context(decoder, NULL) < 0 ? -ENOMEM : 0;
+    return open_context(decoder, NULL) < 0 ? -ENOMEM : 1;
+}
+
+/* The GPU took the stream and then could not decode it, which only its errors tell: go on in software, from the next
+ * keyframe. An occasional error is the stream's. 1: software is in charge from now on; 0, -ENOMEM. */
+static int note_failure(struct pd_decoder *decoder)
+{
+    decoder->corrupt++;
+    pd_decoder_lost(decoder);
+    if (!decoder->hardware)
+        return 0;
+    decoder->failures++;
+    decoder->errors++;
+    if (decoder->failures < HARDWARE_FAILURES || decoder->errors < HARDWARE_ERRORS)
+        return 0;
+    return take_over_in_software(decoder);
+}
+
+static void note_success(struct pd_decoder *decoder)
+{
+    if (decoder->failures > 0)
+        decoder->failures--;
+    if (decoder->failures == 0)
+        decoder->errors = 0;
 }
 
 int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct pd_arrival *arrival)
@@ -163,7 +183,9 @@ int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct p
     if (out_of_memory(decoder, r))
         return -ENOMEM;
     decoder->n_arrivals++;
-    return r < 0 && r != AVERROR_EOF ? note_failure(decoder) : 0;
+    r = r < 0 && r != AVERROR_EOF ? note_failure(decoder) : 0;
+    /* the packet that software takes over at may well be the keyframe that it needs */
+    return r <= 0 ? r : packet ? -EAGAIN : 0;
 }
 
 static bool damaged(const AVFrame *frame)
@@ -186,7 +208,7 @@ int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct p
             r = note_failure(decoder);
             return r < 0 ? r : -EBADMSG;
         }
-        decoder->failures = 0;
+        note_success(decoder);
         if (damaged(decoder->frame)) {
             decoder->corrupt++;
             pd_decoder_lost(decoder);

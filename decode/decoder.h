@@ -40,7 +40,8 @@ struct pd_decoder {
     struct pd_decoder_params params;
     struct AVBufferRef *device; /* hwaccel, or NULL */
     bool hardware;              /* the GPU was asked to decode this stream and did not refuse so far */
-    int failures;               /* in a row, while it is asked */
+    int failures;               /* of it, while it is asked: packets without a frame, less the frames since */
+    int errors;                 /* of it, since there were no failures */
     bool told;                  /* that it is software after all */
     uint64_t corrupt;           /* packets and frames swallowed */
     bool wait_key;              /* live: nothing goes in before a keyframe */
@@ -54,7 +55,8 @@ struct pd_decoder {
 int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
                     struct pd_err *err);
 void pd_decoder_finish(struct pd_decoder *decoder);
-/* NULL packet: the end, frames inside come out. Takes nothing over. -EAGAIN: take frames out first; 0, -ENOMEM. */
+/* NULL packet: the end, frames inside come out. Takes nothing over. -EAGAIN: take frames out,
+ * then give it again; 0, -ENOMEM. */
 int pd_decoder_send(struct pd_decoder *decoder, struct AVPacket *packet, const struct pd_arrival *arrival);
 /* 0: @ret_frame points to the decoder's frame, valid until the next call. -EAGAIN: wants a packet. -EPIPE: ended. */
 int pd_decoder_receive(struct pd_decoder *decoder, struct AVFrame **ret_frame, struct pd_arrival *ret_arrival);

@@ -133,5 +133,5 @@ void pd_hwaccel_detach(struct pd_decoder *decoder)
 {
     av_buffer_unref(&decoder->device);
     decoder->hardware = false;
-    decoder->failures = 0;
+    decoder->failures = decoder->errors = 0;
 }
