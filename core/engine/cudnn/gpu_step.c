@@ -71,8 +71,9 @@ static int run_convolution(struct pd_gpu_net *g, const struct pd_gpu_step *s, cu
 static int run_pool(enum pd_elem elem, const struct pd_layer *l, const struct pd_gpu_step *s, cudaStream_t stream)
 {
     const struct pd_pool_shape p = {
-        .kh = l->kh, .kw = l->kw, .stride_y = l->stride_y, .stride_x = l->stride_x, .pad_top = l->pad_top,
-        .pad_left = l->pad_left, .average = l->kind == PD_LAYER_AVGPOOL, .count_include_pad = l->count_include_pad,
+        .kh = l->kh, .kw = l->kw, .stride_y = l->stride_y, .stride_x = l->stride_x, .dilation_y = l->dilation_y,
+        .dilation_x = l->dilation_x, .pad_top = l->pad_top, .pad_left = l->pad_left, .pad_bottom = l->pad_bottom,
+        .pad_right = l->pad_right, .average = l->kind == PD_LAYER_AVGPOOL, .count_include_pad = l->count_include_pad,
     };
     return pd_cuda_pool(elem, &p, &s->in, &s->out, stream);
 }

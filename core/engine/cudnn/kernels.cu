@@ -38,16 +38,21 @@ template <typename T> __global__ void pool(pd_pool_shape s, pd_view in, pd_view 
         const place p = locate(i, out);
         const int y0 = p.y * s.stride_y - s.pad_top, x0 = p.x * s.stride_x - s.pad_left;
         float sum = 0.0f, most = -INFINITY;
-        int n = 0;
-        for (int y = y0; y < y0 + s.kh; y++)
-            for (int x = x0; x < x0 + s.kw; x++)
-                if (y >= 0 && y < in.h && x >= 0 && x < in.w) {
-                    const float v = load(at<T>(in, p.n, y, x, p.c));
-                    sum += v;
-                    most = fmaxf(most, v);
-                    n++;
-                }
-        store(at<T>(out, p.n, p.y, p.x, p.c), s.average ? sum / (s.count_include_pad ? s.kh * s.kw : max(n, 1)) : most);
+        int inside = 0, window = 0;
+        for (int r = 0; r < s.kh; r++)
+            for (int q = 0; q < s.kw; q++) {
+                const int y = y0 + r * s.dilation_y, x = x0 + q * s.dilation_x;
+                /* rounded up, the last window may reach beyond the padding; what lies there is not counted at all */
+                window += y < in.h + s.pad_bottom && x < in.w + s.pad_right;
+                if (y < 0 || y >= in.h || x < 0 || x >= in.w)
+                    continue;
+                const float v = load(at<T>(in, p.n, y, x, p.c));
+                sum += v;
+                most = fmaxf(most, v);
+                inside++;
+            }
+        store(at<T>(out, p.n, p.y, p.x, p.c),
+              s.average ? sum / (s.count_include_pad ? window : max(inside, 1)) : most);
     }
 }
 
@@ -152,7 +157,8 @@ int pd_cuda_pool(enum pd_elem elem, const pd_pool_shape *s, const pd_view *in, c
     const bool aligned = ((uintptr_t)in->data | (uintptr_t)out->data) % 16 == 0 && in->stride % 8 == 0 &&
                          out->stride % 8 == 0 && in->c % 8 == 0;
     if (elem == PD_ELEM_F16 && aligned && !s->average && s->kh == 2 && s->kw == 2 && s->stride_y == 2 &&
-        s->stride_x == 2 && !s->pad_top && !s->pad_left && 2 * out->h <= in->h && 2 * out->w <= in->w)
+        s->stride_x == 2 && s->dilation_y == 1 && s->dilation_x == 1 && !s->pad_top && !s->pad_left &&
+        2 * out->h <= in->h && 2 * out->w <= in->w)
         maxpool2<<<grid_for(values(out) / 8), 256, 0, stream>>>(*in, *out);
     else
         BY_ELEMENT(elem, (pool<T><<<grid_for(values(out)), 256, 0, stream>>>(*s, *in, *out)));

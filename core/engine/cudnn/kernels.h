@@ -24,7 +24,8 @@ struct pd_view {
 };
 
 struct pd_pool_shape {
-    int kh, kw, stride_y, stride_x, pad_top, pad_left;
+    int kh, kw, stride_y, stride_x, dilation_y, dilation_x;
+    int pad_top, pad_left, pad_bottom, pad_right;
     bool average, count_include_pad;
 };
 
