@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The cudnn engine against the reference engine: single layers of every kind with random shapes and batch sizes, whole
- * networks, and frames of every pixel format against the CPU's letterbox. Skips, saying so, where there is no GPU.
+ * The cudnn engine against the reference engine: layers with random shapes and batch sizes, and frames of every pixel
+ * format against the CPU's letterbox. Skips, saying so, where there is no GPU.
  *
- *   test-engine-gpu [SEED [COUNT [NETWORK.onnx|random:KIND...]]]
+ *   test-engine-gpu [SEED [COUNT]]
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/clock.h"
 #include "core/engine/engine.h"
@@ -56,7 +55,7 @@ static double after_another_plan(struct pd_engine *gpu, int n, int w, int h, con
 }
 
 static int compare(const struct pd_net *net, enum pd_precision precision, int n, int w, int h, double limit,
-                   const char *what, bool verbose)
+                   const char *what)
 {
     struct pd_err err = {""};
     struct pd_engine *gpu = NULL, *ref = NULL;
@@ -88,9 +87,9 @@ static int compare(const struct pd_net *net, enum pd_precision precision, int n,
     const double again = precision == PD_PRECISION_FP32
                              ? after_another_plan(gpu, n, w, h, input, heat[0], heat[1], nh, &err) : 0;
     failed = !(dh <= limit && dp <= limit && again <= limit);
-    if (failed || verbose)
-        printf("# %s n%d %dx%d %s: heat %.2e paf %.2e again %.2e%s\n", what, n, w, h, pd_precision_name(precision), dh,
-               dp, again, failed ? "  <-- over the limit" : "");
+    if (failed)
+        printf("# %s n%d %dx%d %s: heat %.2e paf %.2e again %.2e  <-- over the limit\n", what, n, w, h,
+               pd_precision_name(precision), dh, dp, again);
     if (again == INFINITY)
         goto out;
     err.text[0] = 0;
@@ -118,7 +117,7 @@ static int random_layers(uint64_t seed, int count)
         snprintf(where, sizeof(where), "case %d: %s", i, what);
         const enum pd_precision p = i % 5 ? PD_PRECISION_FP16 : PD_PRECISION_FP32;
         const double limit = p == PD_PRECISION_FP16 ? 3e-3 : 2e-5;
-        failed += compare(&maker.net, p, between(1, 6), between(8, 70), between(8, 40), limit, where, false);
+        failed += compare(&maker.net, p, between(1, 6), between(8, 70), between(8, 40), limit, where);
         maker_end(&maker);
     }
     return failed;
@@ -264,23 +263,6 @@ static int random_frames(uint64_t seed, int count)
     return failed;
 }
 
-/* A file, or "random:KIND": one of the networks with random weights. */
-static int load(const char *name, struct pd_net **ret_net, struct pd_err *err)
-{
-    char path[] = "/tmp/posed-gpu-XXXXXX";
-    if (strncmp(name, "random:", 7) != 0)
-        return pd_net_load(name, ret_net, err);
-    const int fd = mkstemp(path);
-    if (fd < 0)
-        return pd_err_set(err, -1, "cannot make a temporary file");
-    close(fd);
-    int r = pd_net_random_write(name + 7, 1, path, err);
-    if (r == 0)
-        r = pd_net_load(path, ret_net, err);
-    unlink(path);
-    return r;
-}
-
 int main(int argc, char **argv)
 {
     struct pd_err err = {""};
@@ -301,23 +283,6 @@ int main(int argc, char **argv)
     printf("%sok 2 - frames of every format become the input that the CPU makes of them\n",
            frames_failed ? "not " : "");
     failed += frames_failed;
-    for (int i = 3; i < argc; i++) {
-        struct pd_net *net;
-        if (load(argv[i], &net, &err) < 0) {
-            printf("not ok %d - %s\n", i, err.text);
-            failed++;
-            continue;
-        }
-        int bad = 0;
-        maker_begin(&maker, seed);
-        for (int n = 1; n <= 5; n += 4)
-            bad += compare(net, PD_PRECISION_FP16, n, 232, 184, 2e-2, net->meta.name, true);
-        bad += compare(net, PD_PRECISION_TF32, 2, 232, 184, 5e-3, net->meta.name, true);
-        bad += compare(net, PD_PRECISION_FP32, 2, 232, 184, 1e-4, net->meta.name, true);
-        printf("%sok %d - %s agrees with the reference\n", bad ? "not " : "", i, net->meta.name);
-        failed += bad;
-        pd_net_destroy(net);
-    }
-    printf("1..%d\n", argc > 3 ? argc - 1 : 2);
+    printf("1..2\n");
     return failed ? 1 : 0;
 }
