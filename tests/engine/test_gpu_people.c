@@ -22,6 +22,8 @@
 
 #define FRAMES 16
 #define IN_FLIGHT 3
+#define CASES_LEAST 3 /* pictures of the store, under a tool that slows everything down */
+#define BATCH_MAX 8
 
 static uint64_t seed = 6000;
 static struct maker maker;
@@ -271,18 +273,34 @@ static void noise_gives_the_same_candidates_as_on_the_cpu(void **state)
     assert_true(cases_of(8) < 8 || (t.peaks > 10000 && t.connections > 1000));
 }
 
+/* Under such a tool a quarter of the pixels, and batches that two plans do. */
+static bool in_short(void)
+{
+    return cases_of(FRAMES) < FRAMES;
+}
+
+struct size {
+    int w, h, batch;
+};
+
+static struct size store_size(void)
+{
+    return in_short() ? (struct size){224, 128, 2} : (struct size){448, 256, BATCH_MAX};
+}
+
 /* The bundled network and pictures of the store; NULL where it is not there. */
 static struct pd_net *load_store(struct pictures *p)
 {
     char path[4096];
     struct pd_net *net;
     const char *root = getenv("POSED_SOURCE_ROOT");
-    static const char *const clips[] = {"aisle", "back", "entrance", "till"};
+    static const char *const clips[] = {"till", "entrance", "aisle", "back"};
+    const int total = PD_MAX(cases_of(FRAMES), CASES_LEAST), each = (total + 3) / 4;
     snprintf(path, sizeof(path), "%s/models/posed-lite.onnx", root ? root : PD_SOURCE_ROOT);
     if (pd_net_load(path, &net, NULL) < 0)
         return NULL;
-    for (size_t i = 0; i < PD_ARRAY_SIZE(clips); i++)
-        add_clip(p, cases_of(FRAMES / 4), clips[i]);
+    for (size_t i = 0; i < PD_ARRAY_SIZE(clips) && p->n < total; i++)
+        add_clip(p, PD_MIN(each, total - p->n), clips[i]);
     assert_true(p->n > 0);
     return net;
 }
@@ -298,8 +316,10 @@ static void the_store_has_the_same_people_as_on_the_cpu(void **state)
         struct pd_net *net = load_store(&p);
         if (!net)
             SKIP("the bundled network is not there");
-        struct pd_engine *engine = open_engine(net, i ? PD_PRECISION_FP32 : PD_PRECISION_FP16, 448, 256, 8, true);
-        compare_batches(net, engine, &p, 448, 256, 8, &t);
+        const struct size in = store_size();
+        const enum pd_precision precision = i ? PD_PRECISION_FP32 : PD_PRECISION_FP16;
+        struct pd_engine *engine = open_engine(net, precision, in.w, in.h, in.batch, true);
+        compare_batches(net, engine, &p, in.w, in.h, in.batch, &t);
         pd_engine_close(engine);
         free_pictures(&p);
         pd_net_destroy(net);
@@ -313,14 +333,18 @@ static void the_store_has_the_same_people_as_on_the_cpu(void **state)
 /* ---- several in flight ---- */
 
 #define BATCHES 48
-#define SIZE_OF(i) (1 + (i)*5 % 8)
+
+static int size_of(int i)
+{
+    return 1 + i * 5 % store_size().batch;
+}
 
 struct flight {
     struct pd_batch *batch;
     sem_t free;
     int number; /* of the batch it carries */
     bool same;  /* written by done(), read after `free` */
-    const struct pd_candidates (*expected)[8];
+    const struct pd_candidates (*expected)[BATCH_MAX];
     const struct pd_skeleton *skeleton;
 };
 
@@ -345,7 +369,7 @@ static double fly(struct pd_engine *engine, const struct pictures *p, struct fli
         while (sem_wait(&f->free))
             ;
         f->number = i;
-        fill_batch(f->batch, p, i % 8, SIZE_OF(i % 8));
+        fill_batch(f->batch, p, i % 8, size_of(i % 8));
         f->batch->done = compare_flight;
         f->batch->user = f;
         assert_int_equal(pd_engine_submit(engine, f->batch), 0);
@@ -363,24 +387,29 @@ static void batches_in_flight_do_not_disturb_each_other(void **state)
     struct pd_net *net = load_store(&p);
     if (!net)
         SKIP("the bundled network is not there");
-    struct pd_candidates(*expected)[8] = calloc(8, sizeof(*expected));
+    struct pd_candidates(*expected)[BATCH_MAX] = calloc(8, sizeof(*expected));
     assert_non_null(expected);
-    struct pd_engine *engine = open_engine(net, PD_PRECISION_FP16, 448, 256, 8, false);
+    const struct size in = store_size();
+    struct pd_engine *engine = open_engine(net, PD_PRECISION_FP16, in.w, in.h, in.batch, false);
     struct flight flights[IN_FLIGHT];
     for (int i = 0; i < IN_FLIGHT; i++) {
         flights[i] = (struct flight){
-            .batch = make_batch(engine, 448, 256), .same = true, .expected = expected, .skeleton = net->meta.skeleton};
+            .batch = make_batch(engine, in.w, in.h),
+            .same = true,
+            .expected = expected,
+            .skeleton = net->meta.skeleton,
+        };
         sem_init(&flights[i].free, 0, 1);
     }
     for (int i = 0; i < 8; i++) { /* alone, for comparison */
-        fill_batch(flights[0].batch, &p, i, SIZE_OF(i));
+        fill_batch(flights[0].batch, &p, i, size_of(i));
         run_batch(engine, flights[0].batch);
-        for (int k = 0; k < SIZE_OF(i); k++)
+        for (int k = 0; k < size_of(i); k++)
             expected[i][k] = flights[0].batch->slot[k].candidates[0];
     }
     const double alone = fly(engine, &p, flights, 1), together = fly(engine, &p, flights, IN_FLIGHT);
-    printf("# %d batches of 1 to 8: %.1f ms one at a time, %.1f ms with %d in flight\n", cases_of(BATCHES), alone,
-           together, IN_FLIGHT);
+    printf("# %d batches of 1 to %d: %.1f ms one at a time, %.1f ms with %d in flight\n", cases_of(BATCHES), in.batch,
+           alone, together, IN_FLIGHT);
     for (int i = 0; i < IN_FLIGHT; i++) {
         assert_true(flights[i].same);
         pd_engine_batch_finish(engine, flights[i].batch);
