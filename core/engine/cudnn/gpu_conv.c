@@ -114,11 +114,21 @@ size_t pd_gpu_conv_misalignment(const struct pd_gpu_step *s)
     return ((uintptr_t)s->in.data | (uintptr_t)s->out.data | (uintptr_t)s->epilogue.residual) % 16;
 }
 
+/* cuDNN 9.19 has an engine of fp32 (8) that takes a graph whose residual lies in a wider tensor than its output and then
+ * reads others of that tensor's values. */
+static bool residual_alike(const struct pd_gpu_step *s)
+{
+    const struct pd_conv_epilogue *e = &s->epilogue;
+    return !e->residual || (e->residual_stride == s->out.stride && s->in.stride * sizeof(float) % 16 == 0);
+}
+
 bool pd_gpu_conv_can_cudnn(const struct pd_gpu_net *g, const struct pd_gpu_step *s, enum pd_gpu_cudnn_way way)
 {
     const struct pd_conv_epilogue *e = &s->epilogue;
     if (way == PD_GPU_NCHW) /* from and to places of its own, so any alignment will do */
         return g->gpu->math == PD_CUDNN_FP32;
+    if (way == PD_GPU_FUSED && g->gpu->math == PD_CUDNN_FP32 && !residual_alike(s))
+        return false;
     if (way == PD_GPU_BARE && !e->bias && !e->residual && e->act == PD_ACT_NONE)
         return false; /* as it is anyway */
     return !pd_gpu_conv_misalignment(s);
