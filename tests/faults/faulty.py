@@ -2,7 +2,8 @@
 """Runs of posed-faulty in which an allocation fails, each time another one, and what must hold of every one of them.
 
 A random sample by default, for POSED_FAULT_SECONDS (15); POSED_FAULT_SEED repeats one. POSED_FAULT_ALL=1 takes every
-allocation, POSED_FAULT_COMMAND=NAME,... those of some commands, POSED_FAULT_JOBS=N goes N ways at once."""
+allocation, with POSED_FAULT_FROM=N those from the Nth on, POSED_FAULT_COMMAND=NAME,... those of some commands,
+POSED_FAULT_JOBS=N goes N ways at once."""
 import concurrent.futures
 import os
 import pathlib
@@ -16,7 +17,7 @@ import threading
 import time
 
 POSED = sys.argv[1]
-ROOT = pathlib.Path(os.environ["POSED_SOURCE_ROOT"])
+ROOT = pathlib.Path(os.environ["POSED_SOURCE_ROOT"]).resolve()  # a configuration's paths begin at its own folder
 NETWORK = str(ROOT / "models" / "posed-lite.onnx")
 PATIENCE = float(os.environ.get("POSED_PATIENCE", "60"))
 SECONDS = float(os.environ.get("POSED_FAULT_SECONDS", "15"))
@@ -83,7 +84,8 @@ class Runs:
 def points(rng, totals, everything, bursts):
     """Command, allocation, failures in a row."""
     if everything:
-        yield from ((c, n, 1) for c in totals for n in range(1, totals[c] + 1))
+        begin = int(os.environ.get("POSED_FAULT_FROM", "1"))
+        yield from ((c, n, 1) for c in totals for n in range(begin, totals[c] + 1))
         return
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:  # most kinds are at the start, and some at the end
