@@ -1,72 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Cameras behind TLS: clips and playlists by https://, streams by rtsps://; certificates that are checked, and wrong
-ones; peers that stall in the handshake and after it. The certificates are made here and live for a day.
+ones; peers that stall in the handshake and after it.
 
 usage: test_tls.py POSED"""
-import asyncio
 import contextlib
 import functools
 import http.server
 import os
-import pathlib
-import shutil
-import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import unittest
 
 from daemon import PATIENCE, ROOT, Case, live
+from front import DIR, Front, certificate, make
 
 SLACK = 10 if os.environ.get("POSED_SANITIZED") else 3
-MADE = tempfile.TemporaryDirectory(prefix="posed-tls-")
-DIR = pathlib.Path(MADE.name)
-
-
-def make(*command):
-    if not shutil.which(command[0]) or subprocess.run(command, stderr=subprocess.DEVNULL, cwd=DIR,
-                                                      check=False).returncode:
-        print(f"1..0 # SKIP {command[0]} is not there or cannot do it")
-        sys.exit(77)
-
-
-def certificate(name, subject):
-    make("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", "/CN=camera", "-addext", f"subjectAltName={subject}")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(DIR / f"{name}.pem", DIR / f"{name}.key")
-    return context
-
-
-class Front:
-    """TLS in front of a plain port; of none: it takes connections and says nothing. One thread for all of them."""
-
-    loop = asyncio.new_event_loop()
-
-    def __init__(self, context, target=None):
-        self.target, self.held = target, []
-        server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self.serve, "127.0.0.1", 0, ssl=context), self.loop).result(PATIENCE)
-        self.port = server.sockets[0].getsockname()[1]
-
-    async def serve(self, reader, writer):
-        if not self.target:
-            self.held.append(writer)
-            return
-        back = await asyncio.open_connection("127.0.0.1", self.target)
-        await asyncio.gather(self.pump(reader, back[1]), self.pump(back[0], writer), return_exceptions=True)
-
-    @staticmethod
-    async def pump(reader, writer):
-        try:
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        finally:
-            writer.close()
 
 
 class Files(http.server.SimpleHTTPRequestHandler):
@@ -94,7 +45,6 @@ class Files(http.server.SimpleHTTPRequestHandler):
 class Tls(Case):
     @classmethod
     def setUpClass(cls):
-        threading.Thread(target=Front.loop.run_forever, daemon=True).start()
         cls.right = certificate("right", "IP:127.0.0.1")
         cls.other = certificate("other", "DNS:elsewhere")
         make("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x48:rate=25", "-frames:v", "50", "-pix_fmt",
