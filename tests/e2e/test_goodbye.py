@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Cameras that end their stream and take no goodbye, because every buffer on the way to them is full, are left within
+a second, at once when they are stopped or removed, and cost the others nothing.
+
+usage: test_goodbye.py POSED_CLOGGED      clogged.c has what that is"""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+from daemon import ROOT, Case, wait_for
+from front import DIR, Front, certificate, make
+
+SANITIZED = bool(os.environ.get("POSED_SANITIZED"))
+SLACK = 5 if SANITIZED else 2  # without its deadline a goodbye takes the 10 s of rw_timeout
+FRAMES = 30  # of a camera that ends
+
+
+class Beneath(Front):
+    """Ends its half of a connection beneath TLS, and goes on listening."""
+
+    def end(self, writer):
+        writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        self.held.append(writer)
+
+
+def serve_transport_stream(server):
+    """HTTP without a length, so that the end of the connection is that of the stream."""
+    held = []
+    while True:
+        connection = server.accept()[0]
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + (DIR / "clip.ts").read_bytes())
+        connection.shutdown(socket.SHUT_WR)
+        held.append(connection)
+
+
+class Goodbye(Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.tls = certificate("right", "IP:127.0.0.1")
+        make("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x48:rate=25", "-frames:v", "50", "-pix_fmt",
+             "yuv420p", "-c:v", "libx264", "-g", "25", "-tune", "zerolatency", "clip.h264")
+        make("ffmpeg", "-v", "error", "-r", "25", "-i", "clip.h264", "-c", "copy", "clip.ts")
+        server = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=serve_transport_stream, args=(server,), daemon=True).start()
+        cls.stream = server.getsockname()[1]
+
+    def setUp(self):
+        super().setUp()
+        self.cameras = subprocess.Popen([sys.executable, ROOT / "tests" / "decode" / "bad_camera.py",
+                                         DIR / "clip.h264"], stdout=subprocess.PIPE, text=True)
+        self.port = int(self.cameras.stdout.readline())
+        for clean in (self.cameras.stdout.close, self.cameras.wait, self.cameras.kill):
+            self.addCleanup(clean)
+
+    def watch(self, cameras):
+        """A daemon that watches @cameras beside a good one, which came first, and a client, who saw none of theirs."""
+        daemon = self.daemon({"good": {"url": f"rtsp://127.0.0.1:{self.port}/good"}})
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_while(lambda: client.delivered.get("good", 0) < 3)
+        for name, camera in cameras.items():
+            daemon.write_camera(name, camera)
+        daemon.signal(signal.SIGHUP)
+        return daemon, client
+
+    def check_good(self, client):
+        numbers = client.status()[0]["good"]["numbers"]
+        self.assertEqual((numbers["reconnects"], numbers["corrupt"]), (0, 0))
+
+    def ending(self, name="ending"):
+        return {name: {"url": f"rtsp://127.0.0.1:{self.port}/eof:{FRAMES}/{name}"}}
+
+    def test_costs_its_second(self):
+        tls = Beneath(self.tls, self.port).port
+        http = Beneath(self.tls, self.stream).port
+        names = {"plain", "tls", "http"}
+        daemon, client = self.watch({**self.ending("plain"),
+                                     "tls": {"url": f"rtsps://127.0.0.1:{tls}/eof:{FRAMES}/tls"},
+                                     "http": {"url": f"https://127.0.0.1:{http}/clip.ts"}})
+        last, took, beside, good = {}, {}, {}, 0
+        while names - set(took):
+            line = client.read()
+            camera = line.get("camera")
+            if line["type"] == "pose":
+                good += camera == "good"
+                last[camera] = time.monotonic(), good
+            elif line["type"] == "status" and line["state"] == "down" and camera not in took:
+                took[camera] = time.monotonic() - last[camera][0]
+                beside[camera] = good - last[camera][1]
+                print(f"# {camera}: down {took[camera]:.2f} s after its last frame, {beside[camera]} frames of another "
+                      f"camera later: {line['reason']}", flush=True)
+        for name in names:
+            self.assertGreater(took[name], 0.5)  # it was stuck
+            self.assertLess(took[name], 1 + SLACK)
+            self.assertGreater(beside[name], 5)  # 25, but for a machine that is busy
+        self.check_good(client)
+        self.assertEqual(daemon.stop()[0], 0)
+
+    def wait_until_stuck(self, client):
+        """The last frame waits in libavformat's parser for the end of the stream, which comes a frame later."""
+        def decoded():
+            return client.status()[0].get("ending", {"numbers": {"decoded": 0}})["numbers"]["decoded"]
+        wait_for("the end of the stream", lambda: decoded() >= FRAMES)
+        time.sleep(0.2)
+        line = client.status()[0]["ending"]
+        self.assertEqual((line["state"], line["numbers"]["reconnects"]), ("up", 0))  # its end is told when it is left
+
+    def test_holds_up_no_stop(self):
+        daemon, client = self.watch(self.ending())
+        self.wait_until_stuck(client)
+        code, took = daemon.stop()
+        print(f"# stopped in {took:.2f} s", flush=True)
+        self.assertEqual(code, 0)
+        self.assertLess(took, 1 + SLACK)
+        if not SANITIZED:  # which may need the 0.6 s that a stop has for itself
+            self.assertNotIn("left behind", daemon.log.read_text())
+
+    def test_holds_up_no_reload(self):
+        daemon, client = self.watch(self.ending())
+        self.wait_until_stuck(client)
+        begin = time.monotonic()
+        daemon.remove_camera("ending")
+        daemon.signal(signal.SIGHUP)
+        client.read_until("status", camera="ending", state="removed")
+        print(f"# removed in {time.monotonic() - begin:.2f} s", flush=True)
+        self.assertLess(time.monotonic() - begin, 1 + SLACK)
+        self.check_good(client)
+        self.assertEqual(daemon.stop()[0], 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=["test_goodbye.py"], verbosity=2)
