@@ -269,6 +269,8 @@ out:
 
 void pd_demux_finish(struct pd_demux *d)
 {
+    if (d->interrupt.code == -ECANCELED)
+        d->interrupt.code = 0; /* a camera that was well is told goodbye, for as long as whoever stopped it allows */
     avformat_close_input(&d->fmt);
     avio_closep(&d->file);
     av_packet_free(&d->packet);

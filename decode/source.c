@@ -19,6 +19,10 @@
 
 #define OPEN_TIMEOUT_S 8.0
 #define READ_TIMEOUT_S 3.0
+/* For the goodbye, which is one write: a camera to which nobody says it keeps a place for us for a minute, and over UDP
+ * goes on sending. It waits only where every buffer on the way is full, and at a stop no longer than the daemon can. */
+#define CLOSE_TIMEOUT_S 1.0
+#define STOP_TIMEOUT_S 0.2
 /* Packets come but no whole picture does: after this the connection is worth no more. Longer than any sane distance of
  * keyframes. Once that is known, two of it are enough. */
 #define PICTURE_TIMEOUT_S 30.0
@@ -40,6 +44,8 @@ struct pd_source {
     uint64_t corrupt_before; /* of earlier readers */
     int64_t picture_deadline_ns;
     bool up;           /* this connection has given a frame */
+    bool closing;      /* it is being left */
+    bool hurried;      /* since a stop */
     unsigned failures; /* in a row */
     bool clock_told;   /* that the camera's clock is wrong */
     char log_context[80];
@@ -87,11 +93,24 @@ static void disarm(struct pd_source *s)
     atomic_store(&s->deadline_ns, 0);
 }
 
+/* A stop leaves the goodbye that is under way some time, once. */
+static void hurry(struct pd_source *s)
+{
+    if (s->hurried)
+        return;
+    s->hurried = true;
+    int64_t latest = pd_now_ns() + seconds_ns(STOP_TIMEOUT_S);
+    atomic_store(&s->deadline_ns, PD_MIN(latest, atomic_load(&s->deadline_ns)));
+}
+
 static int interrupt(void *user)
 {
     struct pd_source *s = user;
-    if (atomic_load(&s->stop))
-        return -ECANCELED;
+    if (atomic_load(&s->stop)) {
+        if (!s->closing)
+            return -ECANCELED;
+        hurry(s);
+    }
     int64_t deadline = atomic_load(&s->deadline_ns);
     return deadline && pd_now_ns() > deadline ? -ETIMEDOUT : 0;
 }
@@ -213,9 +232,11 @@ static void close_reader(struct pd_source *s)
     pthread_mutex_lock(&s->lock);
     s->stats.corrupt = s->corrupt_before;
     pthread_mutex_unlock(&s->lock);
-    arm(s, 1.0); /* the goodbye of RTSP */
+    s->closing = true;
+    arm(s, CLOSE_TIMEOUT_S);
     pd_reader_close(s->reader);
     disarm(s);
+    s->closing = false;
     s->reader = NULL;
 }
 

@@ -4,7 +4,8 @@
 
 Prints its port, then serves rtsp://127.0.0.1:PORT/BEHAVIOUR[:NUMBER][+BEHAVIOUR...][/ID], over TCP or UDP as asked. The
 parts between the pluses are the behaviours of one connection after another, the last one of all that follow. Every
-connection plays its clip from the start, for ever. BEHAVIOUR is one of HANDSHAKES or STREAMS below.
+connection plays its clip from the start, for ever. BEHAVIOUR is one of HANDSHAKES or STREAMS below. With --tell a line
+is printed for each goodbye that comes.
 """
 import base64
 import math
@@ -162,6 +163,8 @@ class Session:
                 self.reply(fields, more="Session: 1;timeout=2\r\nRange: npt=0.000-\r\n")
                 threading.Thread(target=self.play, args=(behaviour, number), daemon=True).start()
             elif method == "TEARDOWN":
+                if TELL:
+                    print(method, url, flush=True)
                 self.reply(fields)
                 raise Gone
             else:
@@ -388,7 +391,8 @@ def serve(connection):
     connection.close()
 
 
-CLIPS = [Clip(path, hevc=i == 2) for i, path in enumerate(sys.argv[1:])]
+TELL = "--tell" in sys.argv
+CLIPS = [Clip(path, hevc=i == 2) for i, path in enumerate(arg for arg in sys.argv[1:] if arg != "--tell")]
 
 
 def main():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras that end their stream and take no goodbye, because every buffer on the way to them is full, are left within
-a second, at once when they are stopped or removed, and cost the others nothing.
+"""Cameras are told goodbye. Those that end their stream and take none, because every buffer on the way to them is full,
+are left within a second, at once when they are stopped or removed, and cost the others nothing.
 
 usage: test_goodbye.py POSED_CLOGGED      clogged.c has what that is"""
 import os
@@ -54,9 +54,11 @@ class Goodbye(Case):
     def setUp(self):
         super().setUp()
         self.cameras = subprocess.Popen([sys.executable, ROOT / "tests" / "decode" / "bad_camera.py",
-                                         DIR / "clip.h264"], stdout=subprocess.PIPE, text=True)
-        self.port = int(self.cameras.stdout.readline())
-        for clean in (self.cameras.stdout.close, self.cameras.wait, self.cameras.kill):
+                                         "--tell", DIR / "clip.h264"], stdout=subprocess.PIPE, text=True)
+        self.port, self.goodbyes = int(self.cameras.stdout.readline()), set()
+        thread = threading.Thread(target=self.listen, daemon=True)
+        thread.start()
+        for clean in (self.cameras.stdout.close, thread.join, self.cameras.wait, self.cameras.kill):
             self.addCleanup(clean)
 
     def watch(self, cameras):
@@ -76,6 +78,22 @@ class Goodbye(Case):
 
     def ending(self, name="ending"):
         return {name: {"url": f"rtsp://127.0.0.1:{self.port}/eof:{FRAMES}/{name}"}}
+
+    def listen(self):
+        for line in self.cameras.stdout:
+            self.goodbyes.add(line.strip("/\n").split("/")[-1])
+
+    def test_is_said_to_cameras_that_are_removed_or_stopped(self):
+        cameras = {name: {"url": f"rtsp://127.0.0.1:{self.port}/good/{name}", "transport": name.split("-")[0]}
+                   for name in ("tcp", "udp", "tcp-removed", "udp-removed")}
+        daemon, client = self.watch(cameras)
+        client.read_while(lambda: any(client.state.get(name) != "up" for name in cameras))
+        daemon.remove_camera("tcp-removed")
+        daemon.remove_camera("udp-removed")
+        daemon.signal(signal.SIGHUP)
+        wait_for("two goodbyes", lambda: self.goodbyes == {"tcp-removed", "udp-removed"})
+        self.assertEqual(daemon.stop()[0], 0)
+        wait_for("the others", lambda: self.goodbyes == {"good", *cameras})
 
     def test_costs_its_second(self):
         tls = Beneath(self.tls, self.port).port
