@@ -1,263 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The pipeline on several devices, which the null engine poses as, at different speeds. Frames are pushed into its
- * queue as a decode thread would; what reaches the loop is counted.
+ * The pipeline on several devices, which the null engine poses as, at different speeds.
  */
-#include "tests/core/test.h"
+#include "tests/daemon/pipeline_world.h"
 
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "core/clock.h"
-#include "core/net/net.h"
-#include "daemon/pipeline.h"
-
-#define CAMERAS 6
-#define FRAMES 60
-#define SIDE 64
-
-struct feeder {
-    pthread_t thread;
-    struct pd_camera *camera;
-    uint64_t last_seq, lines;
-};
-
-static struct {
-    uv_loop_t loop;
-    uv_timer_t tick;
-    struct pd_handoff handoff;
-    struct pd_net *net;
-    struct pd_tree *tree;
-    struct pd_stats stats;
-    _Atomic int64_t next_id;
-    struct pd_pipeline *pipeline;
-    struct feeder feeders[CAMERAS];
-    int fatal;
-    char dir[64];
-} world;
-
-/* ---- a site of file cameras: nothing is dropped ---- */
-
-static void put(const char *name, const char *text)
-{
-    char path[128];
-    snprintf(path, sizeof(path), "%s/%s", world.dir, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static int make_site(void **state)
-{
-    char path[512];
-    struct pd_err err;
-    strcpy(world.dir, "/tmp/posed-pipeline-XXXXXX");
-    assert_non_null(mkdtemp(world.dir));
-    snprintf(path, sizeof(path), "%s/cameras.d", world.dir);
-    assert_int_equal(mkdir(path, 0700), 0);
-    put("posed.json", "{\"socket\": \"s\", \"engine\": \"null\"}");
-    for (int i = 0; i < CAMERAS; i++) {
-        snprintf(path, sizeof(path), "cameras.d/c%d.json", i);
-        put(path, "{\"url\": \"test:people\", \"track\": true}");
-    }
-    struct pd_config *config = NULL;
-    snprintf(path, sizeof(path), "%s/posed.json", world.dir);
-    assert_int_equal(pd_config_load(path, NULL, NULL, &config), 0);
-    world.tree = pd_tree_new(config);
-    assert_non_null(world.tree);
-    snprintf(path, sizeof(path), "%s/models/posed-lite.onnx", getenv("POSED_SOURCE_ROOT"));
-    assert_int_equal(pd_net_load(path, &world.net, &err), 0);
-    return 0;
-}
-
-static int remove_site(void **state)
-{
-    char command[128];
-    pd_tree_unref(world.tree);
-    pd_net_destroy(world.net);
-    snprintf(command, sizeof(command), "rm -rf '%s'", world.dir);
-    return system(command);
-}
-
-/* ---- the loop ---- */
-
-static void on_closed(uv_handle_t *handle)
-{
-    (void)handle;
-}
-
-static void drain(void)
-{
-    for (struct pd_handoff_item *at = pd_handoff_take(&world.handoff), *next; at; at = next) {
-        next = at->next;
-        struct pd_event *event = PD_CONTAINER_OF(at, struct pd_event, item);
-        if (event->kind == PD_EVENT_FATAL) {
-            world.fatal = event->status;
-        } else {
-            struct feeder *f = &world.feeders[event->camera->index];
-            assert_true(event->seq > f->last_seq);
-            f->last_seq = event->seq;
-            f->lines++;
-        }
-        pd_event_free(event);
-    }
-}
-
-static void on_wake(uv_async_t *async)
-{
-    drain();
-}
-
-static void on_tick(uv_timer_t *timer)
-{
-}
-
-static bool all_settled(void)
-{
-    for (int i = 0; i < CAMERAS; i++)
-        if (atomic_load(&world.feeders[i].camera->settled) < FRAMES)
-            return false;
-    return true;
-}
-
-/* ---- start and stop ---- */
-
-static void start(int n_devices)
-{
-    struct pd_err err = {""};
-    struct pd_pipeline_params params = {
-        .net = world.net, .engine = "null", .batch_wait_ns = PD_NS_PER_S / 1000, .post_threads = 2,
-        .handoff = &world.handoff, .stats = &world.stats,
-        .engine_params = {.width = SIDE, .height = SIDE, .max_batch = 3, .n_devices = n_devices},
-    };
-    for (int i = 0; i < n_devices; i++)
-        params.engine_params.devices[i] = i;
-    memset(&world.stats, 0, sizeof(world.stats));
-    memset(world.feeders, 0, sizeof(world.feeders));
-    world.fatal = 0;
-    assert_int_equal(uv_loop_init(&world.loop), 0);
-    assert_int_equal(pd_handoff_init(&world.handoff, &world.loop, 64, on_wake), 0);
-    uv_timer_init(&world.loop, &world.tick);
-    uv_timer_start(&world.tick, on_tick, 2, 2); /* a failed frame posts nothing */
-    if (pd_pipeline_open(&params, &world.pipeline, &err) < 0)
-        fail_msg("%s", err.text);
-    for (int i = 0; i < CAMERAS; i++) {
-        const struct pd_camera_params camera = {
-            .tree = world.tree, .config = &world.tree->config->cameras[i], .queue = pd_pipeline_queue(world.pipeline),
-            .handoff = &world.handoff, .skeleton = world.net->meta.skeleton, .next_id = &world.next_id, .hub = i,
-            .worker = i % pd_pipeline_workers(world.pipeline),
-        };
-        assert_int_equal(pd_camera_create(&camera, &world.feeders[i].camera, &err), 0);
-        assert_int_equal(world.feeders[i].camera->index, i);
-        pd_pipeline_set_camera(world.pipeline, i, world.feeders[i].camera);
-    }
-}
-
-static void *feed(void *user)
-{
-    struct feeder *f = user;
-    for (uint64_t seq = 1; seq <= FRAMES; seq++) {
-        struct pd_frame *frame = pd_frame_alloc(PD_PIX_GRAY8, SIDE, SIDE, 0, 0);
-        if (!frame)
-            abort();
-        memset((uint8_t *)frame->plane[0], 128, (size_t)frame->stride[0] * SIDE);
-        frame->camera = f->camera->index;
-        frame->seq = seq;
-        frame->arrived_ns = pd_now_ns();
-        frame->captured_us = (int64_t)seq * 40000;
-        atomic_store(&f->camera->decoded, seq);
-        if (pd_queue_push(f->camera->queue, f->camera->index, frame) == PD_QUEUE_E_FINISHED) {
-            pd_frame_unref(&frame);
-            pd_camera_drop(f->camera);
-        }
-    }
-    pd_queue_set_up(f->camera->queue, f->camera->index, false);
-    return NULL;
-}
-
-static void start_feeding(void)
-{
-    for (int i = 0; i < CAMERAS; i++) {
-        pd_queue_set_up(pd_pipeline_queue(world.pipeline), i, true);
-        assert_int_equal(pthread_create(&world.feeders[i].thread, NULL, feed, &world.feeders[i]), 0);
-    }
-}
-
-static void stop(void)
-{
-    pd_handoff_open_gates(&world.handoff);
-    pd_queue_finish(pd_pipeline_queue(world.pipeline));
-    for (int i = 0; i < CAMERAS; i++)
-        pthread_join(world.feeders[i].thread, NULL);
-    pd_pipeline_stop(world.pipeline);
-    drain();
-    for (int i = 0; i < CAMERAS; i++) {
-        struct feeder *f = &world.feeders[i];
-        uint64_t failed = atomic_load(&f->camera->failed), dropped = atomic_load(&f->camera->dropped);
-        assert_int_equal(f->lines, atomic_load(&f->camera->published));
-        assert_int_equal(f->lines + failed + dropped, FRAMES);
-        assert_int_equal(atomic_load(&f->camera->settled), FRAMES);
-        pd_camera_destroy(f->camera);
-    }
-    pd_pipeline_destroy(world.pipeline);
-    uv_close((uv_handle_t *)&world.tick, on_closed);
-    pd_handoff_close(&world.handoff, on_closed);
-    uv_run(&world.loop, UV_RUN_DEFAULT);
-    pd_handoff_finish(&world.handoff);
-    assert_int_equal(uv_loop_close(&world.loop), 0);
-}
-
-static struct pd_pipeline_device device(int i)
-{
-    struct pd_pipeline_device d;
-    pd_pipeline_get_device(world.pipeline, i, &d);
-    return d;
-}
-
-/* ---- tests ---- */
 
 static void two_devices_share_the_work_and_every_cameras_order_holds(void **state)
 {
     setenv("POSED_NULL_BATCH_MS", "40,8", 1);
-    start(2);
+    world_start(2);
     assert_int_equal(pd_pipeline_devices(world.pipeline), 2);
-    start_feeding();
-    while (!all_settled())
+    world_feed();
+    while (!world_all_settled())
         uv_run(&world.loop, UV_RUN_ONCE);
-    drain();
+    world_drain();
     for (int i = 0; i < CAMERAS; i++)
         assert_int_equal(world.feeders[i].lines, FRAMES);
-    struct pd_pipeline_device slow = device(0), fast = device(1);
+    struct pd_pipeline_device slow = world_device(0), fast = world_device(1);
     assert_int_equal(slow.frames + fast.frames, CAMERAS * FRAMES);
     assert_true(slow.batches > 0);
     assert_true(fast.batches > slow.batches); /* whichever is free */
     assert_true(slow.busy_ns >= (int64_t)slow.batches * 40000000);
     print_message("# %d frames on the slow device, %d on the fast one\n", (int)slow.frames, (int)fast.frames);
-    stop();
+    world_stop();
     unsetenv("POSED_NULL_BATCH_MS");
 }
 
 static void equal_devices_get_equal_shares(void **state)
 {
     setenv("POSED_NULL_BATCH_MS", "25", 1); /* much longer than a busy machine lets a thread wait */
-    start(8);
+    world_start(8);
     assert_int_equal(pd_pipeline_devices(world.pipeline), 8);
-    start_feeding();
-    while (!all_settled())
+    world_feed();
+    while (!world_all_settled())
         uv_run(&world.loop, UV_RUN_ONCE);
     uint64_t least = UINT64_MAX, most = 0;
     for (int i = 0; i < 8; i++) {
-        least = PD_MIN(least, device(i).batches);
-        most = PD_MAX(most, device(i).batches);
+        least = PD_MIN(least, world_device(i).batches);
+        most = PD_MAX(most, world_device(i).batches);
     }
     print_message("# %d to %d batches a device\n", (int)least, (int)most);
     assert_true(most <= 3 * least + 4); /* whoever is always asked first would have all but a few */
-    stop();
+    world_stop();
     unsetenv("POSED_NULL_BATCH_MS");
 }
 
@@ -265,14 +50,14 @@ static void batches_that_fail_are_counted_and_the_order_holds(void **state)
 {
     setenv("POSED_NULL_BATCH_MS", "6,2", 1);
     setenv("POSED_NULL_FAIL_EVERY", "4,3", 1);
-    start(2);
-    start_feeding();
-    while (!all_settled())
+    world_start(2);
+    world_feed();
+    while (!world_all_settled())
         uv_run(&world.loop, UV_RUN_ONCE);
-    struct pd_pipeline_device a = device(0), b = device(1);
+    struct pd_pipeline_device a = world_device(0), b = world_device(1);
     assert_true(a.failed_batches > 0 && b.failed_batches > 0);
     assert_int_equal(world.fatal, 0); /* never ten in a row */
-    stop();
+    world_stop();
     unsetenv("POSED_NULL_BATCH_MS");
     unsetenv("POSED_NULL_FAIL_EVERY");
 }
@@ -281,12 +66,12 @@ static void one_lost_device_is_the_end(void **state)
 {
     setenv("POSED_NULL_BATCH_MS", "2", 1);
     setenv("POSED_NULL_LOST_AFTER", ",9", 1);
-    start(2);
-    start_feeding();
+    world_start(2);
+    world_feed();
     while (!world.fatal)
         uv_run(&world.loop, UV_RUN_ONCE);
     assert_int_equal(world.fatal, -ENODEV);
-    stop();
+    world_stop();
     unsetenv("POSED_NULL_BATCH_MS");
     unsetenv("POSED_NULL_LOST_AFTER");
 }
@@ -295,15 +80,15 @@ static void a_stop_with_batches_under_way_on_every_device_loses_none_unsaid(void
 {
     struct pd_pipeline_health health = {0};
     setenv("POSED_NULL_BATCH_MS", "80,50", 1);
-    start(2);
-    start_feeding();
+    world_start(2);
+    world_feed();
     while (health.device[0].since_ns == 0 || health.device[1].since_ns == 0) {
         uv_run(&world.loop, UV_RUN_ONCE);
         pd_pipeline_get_health(world.pipeline, &health);
     }
     assert_int_equal(health.n_devices, 2);
     assert_int_equal(health.in_flight, 2);
-    stop();
+    world_stop();
     unsetenv("POSED_NULL_BATCH_MS");
 }
 
@@ -316,5 +101,5 @@ int main(void)
         cmocka_unit_test(one_lost_device_is_the_end),
         cmocka_unit_test(a_stop_with_batches_under_way_on_every_device_loses_none_unsaid),
     };
-    return cmocka_run_group_tests(tests, make_site, remove_site);
+    return cmocka_run_group_tests(tests, world_make_site, world_remove_site);
 }
