@@ -45,6 +45,11 @@ void pd_lane_leave(struct pd_lane *lane, int64_t now_ns)
         lane->submitted_ns[0] = now_ns; /* its own time begins when the one before it is done */
 }
 
+void pd_lane_withdraw(struct pd_lane *lane)
+{
+    lane->in_flight--;
+}
+
 /* ---- start ---- */
 
 struct trial {

@@ -26,6 +26,7 @@ struct pd_flight {
     int64_t taken_ns;
     struct pd_flight *next; /* free list */
     int seats_left;         /* frames still on their way; protected by the pipeline's lock */
+    bool refused;           /* the engine did not take it */
 };
 
 struct pd_lane {
@@ -61,4 +62,7 @@ bool pd_lane_has_room(const struct pd_lane *lane);
 struct pd_flight *pd_lane_get(struct pd_lane *lane); /* only where there is room */
 void pd_lane_put(struct pd_flight *flight);
 void pd_lane_enter(struct pd_lane *lane, int64_t now_ns);
+/* The engine is done with the oldest. */
 void pd_lane_leave(struct pd_lane *lane, int64_t now_ns);
+/* The engine did not take the newest: that says nothing of the time that batches take. */
+void pd_lane_withdraw(struct pd_lane *lane);

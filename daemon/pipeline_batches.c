@@ -55,6 +55,7 @@ static void put_flight(struct pd_pipeline *p, struct pd_flight *f)
 static void enter_engine(struct pd_pipeline *p, struct pd_flight *f)
 {
     pthread_mutex_lock(&p->lock);
+    f->refused = false;
     f->seats_left = f->batch.n;
     for (int i = 0; i < f->batch.n; i++) {
         f->seats[i].failed = false;
@@ -89,7 +90,10 @@ static void leave_engine(struct pd_pipeline *p, struct pd_flight *f, bool failed
     pthread_mutex_lock(&p->lock);
     if (!failed)
         f->lane->failures = 0;
-    pd_lane_leave(f->lane, pd_now_ns());
+    if (f->refused)
+        pd_lane_withdraw(f->lane);
+    else
+        pd_lane_leave(f->lane, pd_now_ns());
     for (int i = 0, n = f->batch.n; i < n; i++) { /* the flight may go round again only after the last of them */
         f->seats[i].failed = failed;
         struct pd_order_entry *e = pd_order_finish(&p->order, &f->seats[i].order);
@@ -214,6 +218,7 @@ static void add_slot(struct pd_pipeline *p, struct pd_flight *f, struct pd_frame
 /* The engine did not take @f. A device that is lost may be noticed here first. */
 static void refuse(struct pd_pipeline *p, struct pd_flight *f, int status)
 {
+    f->refused = true;
     f->batch.status = status;
     if (!f->batch.err.text[0])
         pd_err_set(&f->batch.err, status, "the engine refused it: %s", strerror(-status));
