@@ -1,8 +1,9 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * `posed run` from configuration to exit code: the only part that knows the whole pipeline. manager.c starts and stops
- * it and carries events, manager_cameras.c starts, replaces and removes cameras, manager_report.c answers questions.
+ * `posed run` from configuration to exit code: the only part that knows the whole pipeline. manager.c runs and stops
+ * it, manager_start.c opens its parts, manager_cameras.c starts, replaces and removes cameras and carries events,
+ * manager_watch.c looks after health and memory, manager_report.c answers questions.
  *
  * Loop thread, all of it.
  */
@@ -63,10 +64,18 @@ struct pd_manager {
 /* Run until told to stop. Returns the process's exit code. */
 int pd_manager_run(const struct pd_run_options *options);
 
-/* ---- manager.c, for the other two ---- */
+/* ---- manager.c, for the others ---- */
 void pd_manager_stop(struct pd_manager *m, int exit_code, const char *reason);
 /* While stopping: another source has gone. */
 void pd_manager_go_on_stopping(struct pd_manager *m);
+
+/* ---- manager_start.c: exit codes, PD_EXIT_OK when all is well ---- */
+#define PD_MANAGER_RUN "posed run" /* whom the log names when a start fails */
+int pd_manager_raise_fd_limit(struct pd_err *err); /* 0 or a negative errno */
+int pd_manager_load_config(struct pd_manager *m);  /* says in the log what is wrong */
+/* Network, socket, engine, cameras. What was opened before a failure is closed by a stop, or by the end of the run. */
+int pd_manager_start(struct pd_manager *m, struct pd_err *err);
+void pd_manager_log_start(const struct pd_manager *m);
 
 /* ---- manager_cameras.c ---- */
 int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err);
@@ -88,6 +97,11 @@ static inline int pd_manager_fd_reserve(const struct pd_config *config)
 {
     return 64 + 5 * config->n_cameras;
 }
+
+/* ---- manager_watch.c ---- */
+/* Before the first thread. */
+void pd_manager_keep_heap_small(void);
+void pd_manager_on_second(uv_timer_t *timer);
 
 /* ---- manager_report.c ---- */
 /* All zero of a source that may be on its way out. */

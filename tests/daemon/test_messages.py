@@ -19,7 +19,8 @@ CALL = re.compile(r"\b(" + "|".join(LOGGERS) + r")\(([\w>.-]+|" + LITERALS + r")
 # Text from elsewhere, all of it: whom the line is about is what the entry is found by.
 PASSED_ON = {
     ("manager_cameras.c", "context"): {"reload: *", "posed run: *"},
-    ("manager.c", "RUN"): {"posed run: *"},
+    ("manager.c", "PD_MANAGER_RUN"): {"posed run: *"},
+    ("manager_start.c", "PD_MANAGER_RUN"): {"posed run: *"},
 }
 CALLERS_TELL = ("server.c", '"socket"', "%s")  # pd_server_complain itself
 
@@ -81,7 +82,7 @@ class Messages(unittest.TestCase):
     def entry_of(self, file, context, fmt):
         """Tags that the call is explained by."""
         told = normal_format(fmt)
-        if context == "RUN" or not re.search(r"\w", told):
+        if context == "PD_MANAGER_RUN" or not re.search(r"\w", told):
             return PASSED_ON.get((file, context), set()) & set(self.messages)
         return {tag for tag in self.messages if tag == told or tag.endswith(": " + told) or
                 told.startswith("*") and tag.endswith(told[1:])}
