@@ -225,35 +225,42 @@ static void finish(struct pd_manager *m)
     uv_loop_close(&m->loop);
 }
 
-int pd_manager_run(const struct pd_run_options *options)
+static struct pd_manager *create(const struct pd_run_options *options)
 {
-    struct pd_err err = {""};
     struct pd_manager *m = calloc(1, sizeof(*m));
-    if (!m) {
-        pd_log_err(PD_MANAGER_RUN, "out of memory");
-        return PD_EXIT_TEMPFAIL;
-    }
+    if (!m)
+        return NULL;
     m->options = *options;
     m->listen.fd = -1;
     m->started_ns = pd_now_ns();
     m->started_wall_us = pd_wall_us();
     atomic_init(&m->next_id, 1);
     make_boot_id(m->boot);
+    return m;
+}
+
+static void prepare_process(void)
+{
     pd_manager_keep_heap_small();
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of its write, no more */
     signal(SIGHUP, SIG_IGN);  /* until the loop can answer it */
     pd_notify_take_log();
-    int code = pd_manager_raise_fd_limit(&err) < 0 ? PD_EXIT_FAILURE : pd_manager_load_config(m);
-    if (code == PD_EXIT_OK && init_loop(m, &err) < 0)
+}
+
+/* Up to the loop, of which nothing has to be closed when this fails. */
+static int prepare(struct pd_manager *m, struct pd_err *err)
+{
+    int code = pd_manager_raise_fd_limit(err) < 0 ? PD_EXIT_FAILURE : pd_manager_load_config(m);
+    if (code == PD_EXIT_OK && init_loop(m, err) < 0)
         code = PD_EXIT_FAILURE;
-    if (code != PD_EXIT_OK) {
-        if (err.text[0])
-            pd_log_err(PD_MANAGER_RUN, "%s", err.text);
-        pd_tree_unref(m->tree);
-        free(m);
-        return code;
-    }
-    code = pd_manager_start(m, &err);
+    return code;
+}
+
+/* Run the loop to its end, which comes at once when the start fails. */
+static int run(struct pd_manager *m)
+{
+    struct pd_err err = {""};
+    int code = pd_manager_start(m, &err);
     bool started = code == PD_EXIT_OK;
     if (started) {
         pd_manager_log_start(m);
@@ -275,6 +282,26 @@ int pd_manager_run(const struct pd_run_options *options)
     if (started && pd_pipeline_caps(m->pipeline)->device_frames)
         _exit(code); /* the driver frees a GPU's memory, graphs and decoders quicker than they can be taken apart */
     finish(m);
+    return code;
+}
+
+int pd_manager_run(const struct pd_run_options *options)
+{
+    struct pd_err err = {""};
+    struct pd_manager *m = create(options);
+    if (!m) {
+        pd_log_err(PD_MANAGER_RUN, "out of memory");
+        return PD_EXIT_TEMPFAIL;
+    }
+    prepare_process();
+    int code = prepare(m, &err);
+    if (code == PD_EXIT_OK) {
+        code = run(m);
+    } else {
+        if (err.text[0])
+            pd_log_err(PD_MANAGER_RUN, "%s", err.text);
+        pd_tree_unref(m->tree);
+    }
     free(m);
     return code;
 }
