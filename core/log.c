@@ -17,8 +17,13 @@ static _Atomic(pd_log_sink) current_sink;
 
 static pthread_mutex_t secrets_lock = PTHREAD_MUTEX_INITIALIZER;
 /* protected by secrets_lock */
-static char *secrets[PD_LOG_SECRETS_MAX];
-static int n_secrets;
+static struct secret {
+    char *text;
+    int users;
+    uint64_t released; /* without users: the how-manieth that lost its last one */
+} *secrets; /* the longest first: what is left of one of which another is a part would tell the rest */
+static int n_secrets, n_old; /* n_old: without users */
+static uint64_t n_released;
 
 void pd_log_set_level(enum pd_log_level level)
 {
@@ -46,42 +51,87 @@ int pd_log_level_parse(const char *name, enum pd_log_level *ret_level)
     return -EINVAL;
 }
 
-int pd_log_add_secret(const char *secret)
+/* ---- secrets, with secrets_lock held ---- */
+
+static struct secret *find_secret(const char *text)
 {
-    if (!secret || strlen(secret) < 3)
+    for (int i = 0; i < n_secrets; i++)
+        if (strcmp(secrets[i].text, text) == 0)
+            return &secrets[i];
+    return NULL;
+}
+
+static int insert_secret(const char *text)
+{
+    struct secret *more = realloc(secrets, ((size_t)n_secrets + 1) * sizeof(*secrets));
+    if (!more)
+        return -ENOMEM;
+    secrets = more;
+    char *copy = strdup(text);
+    if (!copy)
+        return -ENOMEM;
+    int at = n_secrets++;
+    for (; at > 0 && strlen(secrets[at - 1].text) < strlen(copy); at--)
+        secrets[at] = secrets[at - 1];
+    secrets[at] = (struct secret){.text = copy, .users = 1};
+    return 0;
+}
+
+static void forget_secret(struct secret *secret)
+{
+    n_old -= secret->users == 0;
+    explicit_bzero(secret->text, strlen(secret->text));
+    free(secret->text);
+    memmove(secret, secret + 1, (size_t)(secrets + --n_secrets - secret) * sizeof(*secret));
+}
+
+static void forget_the_oldest(void)
+{
+    struct secret *oldest = NULL;
+    for (int i = 0; i < n_secrets; i++)
+        if (secrets[i].users == 0 && (!oldest || secrets[i].released < oldest->released))
+            oldest = &secrets[i];
+    forget_secret(oldest);
+}
+
+/* ---- secrets ---- */
+
+int pd_log_add_secret(const char *text)
+{
+    if (!text || strlen(text) < 3)
         return -EINVAL;
     int r = 0;
     pthread_mutex_lock(&secrets_lock);
-    for (int i = 0; i < n_secrets; i++)
-        if (strcmp(secrets[i], secret) == 0)
-            goto out;
-    if (n_secrets == PD_LOG_SECRETS_MAX) {
-        r = -ENOSPC;
-        goto out;
-    }
-    char *copy = strdup(secret);
-    if (!copy) {
-        r = -ENOMEM;
-        goto out;
-    }
-    /* Longest first: what is left of one of which another is a part would tell the rest. */
-    int at = n_secrets++;
-    for (; at > 0 && strlen(secrets[at - 1]) < strlen(copy); at--)
-        secrets[at] = secrets[at - 1];
-    secrets[at] = copy;
-out:
+    struct secret *secret = find_secret(text);
+    if (secret)
+        n_old -= secret->users++ == 0;
+    else
+        r = insert_secret(text);
     pthread_mutex_unlock(&secrets_lock);
     return r;
+}
+
+void pd_log_release_secret(const char *text)
+{
+    if (!text)
+        return;
+    pthread_mutex_lock(&secrets_lock);
+    struct secret *secret = find_secret(text);
+    if (secret && secret->users > 0 && --secret->users == 0) {
+        secret->released = ++n_released;
+        if (++n_old > PD_LOG_SECRETS_OLD)
+            forget_the_oldest();
+    }
+    pthread_mutex_unlock(&secrets_lock);
 }
 
 void pd_log_forget_secrets(void)
 {
     pthread_mutex_lock(&secrets_lock);
-    while (n_secrets > 0) {
-        char *secret = secrets[--n_secrets];
-        explicit_bzero(secret, strlen(secret));
-        free(secret);
-    }
+    while (n_secrets > 0)
+        forget_secret(&secrets[n_secrets - 1]);
+    free(secrets);
+    secrets = NULL;
     pthread_mutex_unlock(&secrets_lock);
 }
 
@@ -108,7 +158,7 @@ static size_t piece_at_end(const char *text, const char *secret)
 static void redact_all(char *text)
 {
     for (int i = 0; i < n_secrets; i++)
-        redact_one(text, secrets[i]);
+        redact_one(text, secrets[i].text);
 }
 
 void pd_log_redact(char *text)
@@ -129,7 +179,7 @@ void pd_log_clean(char *text, bool cut)
     for (size_t piece = cut; piece > 0;) {
         piece = 0;
         for (int i = 0; i < n_secrets; i++)
-            piece = PD_MAX(piece, piece_at_end(text, secrets[i]));
+            piece = PD_MAX(piece, piece_at_end(text, secrets[i].text));
         text[strlen(text) - piece] = 0;
     }
     pthread_mutex_unlock(&secrets_lock);

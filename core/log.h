@@ -16,10 +16,14 @@ enum pd_log_level pd_log_get_level(void);
 int pd_log_level_parse(const char *name, enum pd_log_level *ret_level);
 
 /* From now on @secret (and its percent-encoded and base64 forms, where the caller passes those too) is replaced by
- * "***" in every line. Copies; at most PD_LOG_SECRETS_MAX, further ones fail with -ENOSPC. Secrets under 3 bytes are
- * refused with -EINVAL: redacting them would destroy the log. */
-#define PD_LOG_SECRETS_MAX 1024
+ * "***" in every line. Copies; as often as it was added it has to be released. Secrets under 3 bytes are refused with
+ * -EINVAL: redacting them would destroy the log. Else -ENOMEM. */
 int pd_log_add_secret(const char *secret);
+/* Nobody has it any more. It is still replaced, for a line under way may hold it, until so many others have been
+ * released after it: in three forms the passwords of as many cameras as there may be. One that is not known, or NULL,
+ * is no fault. */
+#define PD_LOG_SECRETS_OLD 768
+void pd_log_release_secret(const char *secret);
 /* Replace every known secret in @text in place; the text never grows, for no secret is shorter than "***". */
 void pd_log_redact(char *text);
 /* The same, and more: control characters become blanks, and with @cut (the text's end is missing) pieces of a secret

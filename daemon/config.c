@@ -292,6 +292,7 @@ void pd_config_destroy(struct pd_config *config)
         if (camera->password)
             explicit_bzero(camera->password, strlen(camera->password));
         free(camera->password);
+        pd_config_release_secret(camera->hidden);
         free(camera->file);
     }
     free(config->cameras);

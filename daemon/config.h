@@ -17,6 +17,7 @@
 #define PD_POLYGONS_MAX 16
 #define PD_POLYGON_POINTS_MAX 32
 #define PD_CONFIG_DEVICES_MAX 8
+#define PD_SECRET_FORMS 3
 
 struct pd_polygon {
     int n;
@@ -31,6 +32,7 @@ struct pd_camera_config {
     char *username;
     char *password_file;  /* absolute path, or a name in $CREDENTIALS_DIRECTORY */
     char *password;       /* read from password_file at load; never written anywhere */
+    char *hidden[PD_SECRET_FORMS]; /* forms of it that no log line shows as long as this lives, and for a while after */
     char *ca_file, *tls_name; /* TLS: what the camera's certificate has to be; NULL: anything will do */
     enum pd_transport transport;
     char *hwaccel;        /* "none", "cuda", "auto" */

@@ -61,29 +61,32 @@ static char *base64_encode(const char *text)
     return out;
 }
 
-int pd_config_hide_secret(const char *username, const char *password)
+int pd_config_hide_secret(const char *username, const char *password, char *forms[PD_SECRET_FORMS])
 {
-    char *percent = percent_encode(password), *basic = NULL, *basic64 = NULL;
-    int r = -ENOMEM;
-    if (!percent)
-        goto out;
-    if (asprintf(&basic, "%s:%s", username ? username : "", password) < 0) {
-        basic = NULL;
-        goto out;
+    char *basic = NULL;
+    if (asprintf(&basic, "%s:%s", username ? username : "", password) < 0)
+        return -ENOMEM;
+    char *const texts[PD_SECRET_FORMS] = {strdup(password), percent_encode(password), base64_encode(basic)};
+    forget(basic, strlen(basic));
+    int r = 0;
+    for (int i = 0; i < PD_SECRET_FORMS; i++) {
+        if (r == 0)
+            r = texts[i] ? pd_log_add_secret(texts[i]) : -ENOMEM;
+        if (r == 0)
+            forms[i] = texts[i];
+        else
+            forget(texts[i], texts[i] ? strlen(texts[i]) : 0);
     }
-    basic64 = base64_encode(basic);
-    if (!basic64)
-        goto out;
-    r = pd_log_add_secret(password);
-    if (r == 0 && strcmp(percent, password))
-        r = pd_log_add_secret(percent);
-    if (r == 0)
-        r = pd_log_add_secret(basic64);
-out:
-    forget(percent, percent ? strlen(percent) : 0);
-    forget(basic, basic ? strlen(basic) : 0);
-    forget(basic64, basic64 ? strlen(basic64) : 0);
     return r;
+}
+
+void pd_config_release_secret(char *forms[PD_SECRET_FORMS])
+{
+    for (int i = 0; i < PD_SECRET_FORMS; i++) {
+        pd_log_release_secret(forms[i]);
+        forget(forms[i], forms[i] ? strlen(forms[i]) : 0);
+        forms[i] = NULL;
+    }
 }
 
 /* ---- finding and reading it ---- */
@@ -198,12 +201,9 @@ int pd_config_read_password(struct pd_camera_config *camera, const char *root_di
     r = read_password(path, doc, line, &camera->password);
     if (r < 0 || !camera->password)
         return r;
-    r = pd_config_hide_secret(camera->username, camera->password);
+    r = pd_config_hide_secret(camera->username, camera->password, camera->hidden);
     if (r == -EINVAL)
         pd_config_warning(doc, line, "password_file", "found a password under 3 bytes, too short to be kept out of "
                           "log lines, expected a longer one");
-    else if (r == -ENOSPC)
-        pd_config_problem(doc, line, "password_file", "found more passwords than the log can hide (%d forms)",
-                          PD_LOG_SECRETS_MAX);
     return r == -ENOMEM ? r : 0;
 }

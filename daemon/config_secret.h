@@ -11,5 +11,8 @@
 int pd_config_read_password(struct pd_camera_config *camera, const char *root_dir, struct pd_config_doc *doc, int line);
 
 /* Make @password unreadable in every log line: as it is, percent-encoded, and as HTTP Basic credentials of @username
- * (may be NULL). Returns 0, -EINVAL (too short to hide), -ENOSPC or -ENOMEM. */
-int pd_config_hide_secret(const char *username, const char *password);
+ * (may be NULL). Returns 0, -EINVAL (too short to hide) or -ENOMEM. @forms, all NULL before, gets what is hidden, until
+ * pd_config_release_secret(). */
+int pd_config_hide_secret(const char *username, const char *password, char *forms[PD_SECRET_FORMS]);
+/* The log may forget it, by and by; all NULL afterwards. */
+void pd_config_release_secret(char *forms[PD_SECRET_FORMS]);

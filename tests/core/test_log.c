@@ -41,6 +41,41 @@ static void a_line_cut_inside_a_secret_shows_no_piece_of_it(void **state)
     assert_string_equal(text, "battery-staple");
 }
 
+static bool is_hidden(const char *secret)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%s", secret);
+    pd_log_redact(text);
+    return strcmp(text, "***") == 0;
+}
+
+static void a_secret_is_forgotten_long_after_its_last_user_is_gone(void **state)
+{
+    char name[32];
+    assert_int_equal(pd_log_add_secret("kept by one"), 0);
+    assert_int_equal(pd_log_add_secret("kept by two"), 0);
+    assert_int_equal(pd_log_add_secret("kept by two"), 0);
+    assert_int_equal(pd_log_add_secret("let go"), 0);
+    pd_log_release_secret("kept by two");
+    pd_log_release_secret("let go");
+    pd_log_release_secret("never seen");
+    pd_log_release_secret(NULL);
+    for (int i = 0; i < PD_LOG_SECRETS_OLD; i++) {
+        assert_true(is_hidden("let go"));
+        snprintf(name, sizeof(name), "number %d", i);
+        assert_int_equal(pd_log_add_secret(name), 0);
+        assert_true(is_hidden(name));
+        pd_log_release_secret(name);
+    }
+    assert_false(is_hidden("let go"));
+    assert_true(is_hidden("number 0"));
+    assert_true(is_hidden("kept by one"));
+    assert_true(is_hidden("kept by two"));
+    pd_log_forget_secrets();
+    pd_log_release_secret("kept by one");
+    assert_false(is_hidden("kept by one"));
+}
+
 static void a_replacement_as_long_as_the_secret_fits(void **state)
 {
     assert_int_equal(pd_log_add_secret("abc"), 0);
@@ -106,6 +141,7 @@ int main(void)
         cmocka_unit_test(a_secret_inside_another_leaves_nothing_of_it),
         cmocka_unit_test(a_replacement_as_long_as_the_secret_fits),
         cmocka_unit_test(a_line_cut_inside_a_secret_shows_no_piece_of_it),
+        cmocka_unit_test(a_secret_is_forgotten_long_after_its_last_user_is_gone),
         cmocka_unit_test(short_secrets_are_refused),
         cmocka_unit_test(levels_have_names),
         cmocka_unit_test(a_sink_gets_lines_first_and_redacted),

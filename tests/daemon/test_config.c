@@ -468,6 +468,44 @@ static void a_password_is_read_and_hidden_from_the_log(void **state)
     assert_string_equal(text, "a *** b *** c *** d");
 }
 
+static bool is_hidden(const char *secret)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%s", secret);
+    pd_log_redact(text);
+    return strcmp(text, "***") == 0;
+}
+
+/* As a daemon does that is told of each change: the tree before goes once the next one is there. */
+static void a_password_that_changes_for_ever_is_always_hidden(void **state)
+{
+    struct site *s = *state;
+    struct pd_config *before = NULL, *now = NULL;
+    char password[32], last[32] = "", first[32] = "";
+    put(s, "posed.json", "{}");
+    put(s, "cameras.d/door.json", "{\"url\": \"rtsp://h/\", \"username\": \"admin\", \"password_file\": \"./door\"}");
+    put(s, "cameras.d/door", "stays as it is");
+    put(s, "cameras.d/till.json", "{\"url\": \"rtsp://h/\", \"username\": \"admin\", \"password_file\": \"./till\"}");
+    for (int i = 0; i < 2000; i++) {
+        snprintf(password, sizeof(password), "no. %d of many", i);
+        put(s, "cameras.d/till", password);
+        if (load(s, &now) < 0)
+            fail_msg("change %d: %s", i, s->lines[0]);
+        assert_int_equal(s->n_lines, 0);
+        pd_config_destroy(before);
+        before = now;
+        assert_true(is_hidden(password));
+        assert_true(!*last || is_hidden(last));
+        assert_true(is_hidden("stays as it is"));
+        memcpy(last, password, sizeof(last));
+        if (i == 0)
+            memcpy(first, password, sizeof(first));
+    }
+    assert_false(is_hidden(first));
+    pd_config_destroy(before);
+    assert_true(is_hidden(last));
+}
+
 static void a_password_file_that_others_read_is_warned_of(void **state)
 {
     struct site *s = *state;
@@ -677,6 +715,7 @@ int main(void)
         SITE_TEST(control_characters_do_not_forge_lines),
         SITE_TEST(too_long_a_socket_path_is_told),
         SITE_TEST(a_password_is_read_and_hidden_from_the_log),
+        SITE_TEST(a_password_that_changes_for_ever_is_always_hidden),
         SITE_TEST(a_password_file_that_others_read_is_warned_of),
         SITE_TEST(a_bad_password_file_is_told_without_its_content),
         SITE_TEST(a_bare_name_is_a_credential),

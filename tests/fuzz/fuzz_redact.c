@@ -14,6 +14,7 @@
 #define SECRETS 8
 
 static char secrets[SECRETS][513];
+static char *forms[SECRETS][PD_SECRET_FORMS];
 static int n_secrets;
 
 /* The forms in which it travels are hidden as well. A password with a star in it may be made by the stars. */
@@ -27,10 +28,12 @@ static void add(const char *text, size_t len)
             return; /* no password file may hold one */
     memcpy(secret, text, len);
     secret[len] = 0;
-    int r = pd_config_hide_secret("user", secret);
+    int r = pd_config_hide_secret("user", secret, forms[n_secrets]);
     FUZZ_CHECK(len < 3 ? r < 0 : r == 0);
     if (len >= 3)
         n_secrets++;
+    else
+        pd_config_release_secret(forms[n_secrets]);
 }
 
 static const char *take_secrets(const char *at, const char *end)
@@ -74,6 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(line, cut);
         free(line);
     }
+    for (int i = 0; i < n_secrets; i++)
+        pd_config_release_secret(forms[i]);
     pd_log_forget_secrets();
     return 0;
 }
