@@ -7,6 +7,7 @@
 #include "daemon/notify.h"
 
 #define TRIM_EVERY_NS (60 * PD_NS_PER_S)
+#define STUCK_TELL_NS (10 * PD_NS_PER_S) /* between two lines about what the watchdog is not fed for */
 
 /* Each engine has to come to an end of its batch, though frames may come out of the others. */
 static bool engines_move(struct pd_manager *m, const struct pd_pipeline_health *health, struct pd_err *why)
@@ -94,7 +95,8 @@ void pd_manager_on_second(uv_timer_t *timer)
     if (healthy) {
         pd_notify("WATCHDOG=1");
         m->watchdog_fed_ns = now;
-    } else {
+    } else if (!m->stuck_told_ns || now - m->stuck_told_ns >= STUCK_TELL_NS) {
+        m->stuck_told_ns = now;
         pd_log_err("watchdog", "%s; the service manager is left to restart the daemon", why.text);
     }
 }

@@ -16,12 +16,11 @@ FOLDERS = ("core", "decode", "daemon", "postproc")
 LOGGERS = {"pd_log_warn": 1, "pd_log_err": 1, "pd_server_complain": 1}
 LITERALS = r'"(?:[^"\\]|\\.)*"(?:\s*"(?:[^"\\]|\\.)*")*'
 CALL = re.compile(r"\b(" + "|".join(LOGGERS) + r")\(([\w>.-]+|" + LITERALS + r"), (" + LITERALS + ")")
+# What a context that is no literal stands for, and so how the lines begin.
+CONTEXTS = {"NULL": "", "context": "camera *: ", "s->log_context": "camera *: ", "decoder->name": "*: ",
+            "server": "socket: "}
 # Text from elsewhere, all of it: whom the line is about is what the entry is found by.
-PASSED_ON = {
-    ("manager_cameras.c", "context"): {"reload: *", "posed run: *"},
-    ("manager.c", "PD_MANAGER_RUN"): {"posed run: *"},
-    ("manager_start.c", "PD_MANAGER_RUN"): {"posed run: *"},
-}
+PASSED_ON = {"context": {"reload: *", "posed run: *"}, "PD_MANAGER_RUN": {"posed run: *"}}
 CALLERS_TELL = ("server.c", '"socket"', "%s")  # pd_server_complain itself
 
 
@@ -39,15 +38,25 @@ def normal_format(text):
     return one_star(re.sub(r"%[-+ #0]*[\d.*]*(?:hh|h|ll|l|z|j)?[a-zA-Z]", "*", text))
 
 
-def logged():
-    """(file, context as written, format) of each call."""
+def sources():
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.c")):
-            text = path.read_text()
-            found = [(path.name, m[2], literal(m[3])) for m in CALL.finditer(text)]
-            uses = len(re.findall(r"\b(?:" + "|".join(LOGGERS) + r")\((?!struct )", text))
-            assert len(found) == uses, f"{path}: {uses} calls, {len(found)} of which this test can read"
-            yield from (call for call in found if call != CALLERS_TELL)
+            yield path, path.read_text()
+
+
+def logged():
+    """(file, context as written, format) of each call."""
+    for path, text in sources():
+        found = [(path.name, m[2], literal(m[3])) for m in CALL.finditer(text)]
+        uses = len(re.findall(r"\b(?:" + "|".join(LOGGERS) + r")\((?!struct )", text))
+        assert len(found) == uses, f"{path}: {uses} calls, {len(found)} of which this test can read"
+        yield from (call for call in found if call != CALLERS_TELL)
+
+
+def told_by(context, fmt):
+    """The line as a tag of the manual."""
+    begin = literal(context) + ": " if context.startswith('"') else CONTEXTS[context]
+    return one_star(begin + normal_format(fmt))
 
 
 def normal_tag(line):
@@ -81,20 +90,30 @@ class Messages(unittest.TestCase):
 
     def entry_of(self, file, context, fmt):
         """Tags that the call is explained by."""
-        told = normal_format(fmt)
-        if context == "PD_MANAGER_RUN" or not re.search(r"\w", told):
-            return PASSED_ON.get((file, context), set()) & set(self.messages)
-        return {tag for tag in self.messages if tag == told or tag.endswith(": " + told) or
-                told.startswith("*") and tag.endswith(told[1:])}
+        if context == "RUN" or not re.search(r"\w", normal_format(fmt)):
+            return PASSED_ON.get(context, set()) & set(self.messages)
+        return {told_by(context, fmt)} & set(self.messages)
 
     def test_the_sources_are_read(self):
         self.assertGreater(len(list(logged())), 20)
         self.assertEqual(normal_format("%s: a batch of %d failed, %llu so far"), "*: a batch of * failed, * so far")
+        self.assertEqual(told_by('"watchdog"', "%s; left"), "watchdog: *; left")
+        self.assertNotEqual(told_by('"engine"', "%s; left"), told_by('"watchdog"', "%s; left"))
         self.assertEqual(normal_tag('.BI "its " TIME " this machine\\(aqs"'), "its * this machine's")
 
     def test_each_warning_and_error_is_in_the_manual(self):
         for file, context, fmt in logged():
-            self.assertTrue(self.entry_of(file, context, fmt), f"{file}: \"{fmt}\" has no entry in posed(1), MESSAGES")
+            self.assertTrue(self.entry_of(file, context, fmt), f"{file}: \"{fmt}\" of {context} has no entry in posed(1), "
+                            "MESSAGES")
+
+    def test_each_beginning_is_in_the_manual(self):
+        page = (ROOT / "docs" / "posed.1.in").read_text()
+        named = re.search(r"begins with whom it is about:\n(.*?)^\.B POSED_CAMERA", page, re.M | re.S)[1]
+        literals = {literal(context) for _, text in sources()
+                    for context in re.findall(r"\bpd_log_(?:err|warn|info|debug)\((" + LITERALS + ")", text)}
+        self.assertIn("engine", literals)
+        for context in literals:
+            self.assertRegex(named, rf'[ "]{context}:', f"lines of \"{context}\" are not in posed(1), MESSAGES")
 
     def test_each_entry_is_still_a_message(self):
         used = set().union(*(self.entry_of(*call) for call in logged()))
