@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import unittest
 
 BUILD, PREFIX, SYSCONFDIR, SYSTEMD = sys.argv[1:5]
 PATIENCE = 60
+SLACK = 1  # seconds: a machine that is busy with other tests
 TARGET = """[Unit]
 Requires=basic.target posed.service
 After=basic.target posed.service
@@ -182,14 +184,14 @@ class Unit(unittest.TestCase):
 
     def test_3_a_crash_is_over_within_two_seconds(self):
         times = []
-        for _ in range(3):
+        for _ in range(5):
             boot = self.hello()["boot"]
             begin = time.monotonic()
             self.run_inside("kill", "-KILL", self.show("MainPID"))
             wait_for("another daemon", lambda: (self.hello() or {"boot": boot})["boot"] != boot)
             times.append(time.monotonic() - begin)
         print(f"seconds from SIGKILL to hello: {', '.join(f'{t:.2f}' for t in times)}")
-        self.assertLess(min(times), 4)  # 1.4 to 1.7 where measured (docs/performance.md); a slower machine is no mistake
+        self.assertLess(statistics.median(times), 2 + SLACK)
 
     def test_4_a_hung_engine_is_restarted_by_the_watchdog(self):
         restarts = int(self.show("NRestarts"))
