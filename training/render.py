@@ -4,11 +4,13 @@
 
     python3 -m training.render --frames 2000 --seed 1000 --out rendered
 
-Writes rendered/SEED-FIRST.bin (records of [uint32 little-endian length][JPEG]) and rendered/SEED-FIRST.jsonl
-(tools/scene's truth, a line a picture). A chunk that is there is not made again: a run that was cut off goes on.
+Writes rendered/SEED-FIRST-END.bin (records of [uint32 little-endian length][JPEG]) and rendered/SEED-FIRST-END.jsonl
+(tools/scene's truth, a line a picture) of frames FIRST to END-1. Frames that are there are not made again: a run that
+was cut off goes on, and one of more frames adds what is missing.
 """
 import argparse
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -33,12 +35,26 @@ def find_scene(given: str) -> str:
     return path
 
 
-def render_chunk(scene: str, seed: int, first: int, end: int, args: argparse.Namespace) -> int:
-    """Renders frames first..end-1 of a seed into one pair of files; returns how many were made."""
+def chunks_there(out: str, seed: int) -> List[Tuple[int, int]]:
+    """First and end of each finished chunk."""
+    found = [re.fullmatch(rf"{seed}-(\d+)-(\d+)\.jsonl", name) for name in os.listdir(out)]
+    return sorted((int(m[1]), int(m[2])) for m in found if m)
+
+
+def chunks_to_make(there: List[Tuple[int, int]], first: int, last: int) -> List[Tuple[int, int]]:
+    """Frames first..last-1 without those that are there, at most CHUNK in one."""
+    make = []
+    for begin, end in [*there, (last, last)]:
+        stop = min(begin, last)
+        make += [(at, min(at + CHUNK, stop)) for at in range(first, stop, CHUNK)]
+        first = max(first, end)
+    return make
+
+
+def render_chunk(scene: str, seed: int, first: int, end: int, args: argparse.Namespace) -> None:
+    """Renders frames first..end-1 of a seed into one pair of files."""
     width, height = args.size
-    name = os.path.join(args.out, f"{seed}-{first:06d}")
-    if os.path.exists(name + ".jsonl"):
-        return 0
+    name = os.path.join(args.out, f"{seed}-{first:06d}-{end:06d}")
     with tempfile.TemporaryDirectory(dir=args.out) as folder:
         truth, records = os.path.join(folder, "truth"), os.path.join(folder, "records")
         what = ["--camera", str(args.camera), "--fps", "1"] if args.camera else ["--variety"]
@@ -59,7 +75,6 @@ def render_chunk(scene: str, seed: int, first: int, end: int, args: argparse.Nam
             raise RuntimeError(f"{scene} failed on seed {seed}, frames {first}:{end}")
         os.replace(records, name + ".bin")
         os.replace(truth, name + ".jsonl")  # last: it says that the chunk is whole
-    return end - first
 
 
 def parse_size(text: str) -> Tuple[int, int]:
@@ -84,16 +99,16 @@ def main() -> None:
     os.makedirs(args.out, exist_ok=True)
     started, last = time.monotonic(), args.first + args.frames
     bar = Bar(args.frames, "rendered")
-    chunks: List[int] = list(range(args.first, last, CHUNK))
+    chunks = chunks_to_make(chunks_there(args.out, args.seed), args.first, last)
+    bar.step(args.frames - sum(end - first for first, end in chunks))
 
-    def work(first: int) -> None:
+    def work(chunk: Tuple[int, int]) -> None:
         if not args.seconds or time.monotonic() - started < args.seconds:
-            end = min(first + CHUNK, last)
-            render_chunk(scene, args.seed, first, end, args)
-            bar.step(end - first)
+            render_chunk(scene, args.seed, *chunk, args)
+            bar.step(chunk[1] - chunk[0])
 
     with ThreadPoolExecutor(args.jobs) as pool:
-        for done in [pool.submit(work, first) for first in chunks]:
+        for done in [pool.submit(work, chunk) for chunk in chunks]:
             done.result()
     bar.close()
 

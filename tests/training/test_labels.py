@@ -70,16 +70,17 @@ def coco_files_are_read_with_their_pictures():
     assert len(dataset.pictures) == len(dataset.people) == 1 and not len(dataset.people[0].points)
 
 
+def render(folder, frames):
+    command = [sys.executable, "-m", "training.render", "--scene", SCENE, "--out", folder,
+               "--frames", str(frames), "--size", "64x48", "--jobs", "2"]
+    subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+
 def bulk_rendering_goes_on_where_it_was():
     with tempfile.TemporaryDirectory() as folder:
-        def render(frames):
-            command = [sys.executable, "-m", "training.render", "--scene", SCENE, "--out", folder,
-                       "--frames", str(frames), "--size", "64x48", "--jobs", "2"]
-            subprocess.run(command, check=True, cwd=ROOT, stderr=subprocess.DEVNULL)
-
-        render(16)
+        render(folder, 16)
         before = os.stat(labels.scene_chunks([folder])[0]).st_mtime_ns
-        render(18)
+        render(folder, 18)
         chunks = labels.scene_chunks([folder])
         assert len(chunks) == 2 and os.stat(chunks[0]).st_mtime_ns == before
         dataset = labels.read_scenes(chunks)
@@ -95,6 +96,19 @@ def bulk_rendering_goes_on_where_it_was():
             raise AssertionError("a truth that does not fit its pictures was taken")
 
 
+def a_longer_rendering_adds_what_a_shorter_one_lacks():
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        for folder, frames in ((one, (24, 40)), (two, (40,))):
+            for n in frames:
+                render(folder, n)
+        apart, whole = (labels.read_scenes(labels.scene_chunks([folder])) for folder in (one, two))
+        assert len(whole.pictures) == 40 and apart.pictures == whole.pictures
+        os.unlink(labels.scene_chunks([one])[1])  # frames 16 to 23
+        render(one, 20)
+        render(one, 24)
+        assert labels.read_scenes(labels.scene_chunks([one])).pictures == whole.pictures
+
+
 def loss_plot_is_drawn():
     with tempfile.NamedTemporaryFile(suffix=".svg") as file:
         plot.loss_plot(["loss"], [[0, 3.0], [10, 2.0], [20, 1.5]], file.name)
@@ -104,4 +118,4 @@ def loss_plot_is_drawn():
 
 tap.run([mirrored_keypoints_pair_left_with_right, every_field_channel_belongs_to_one_limb, broken_records_are_refused,
          coco_people_get_a_neck_and_crowds_are_left_out, coco_files_are_read_with_their_pictures,
-         bulk_rendering_goes_on_where_it_was, loss_plot_is_drawn])
+         bulk_rendering_goes_on_where_it_was, a_longer_rendering_adds_what_a_shorter_one_lacks, loss_plot_is_drawn])
