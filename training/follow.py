@@ -23,6 +23,7 @@ class Follower:
         self.workers = workers
         self.folders, self.seen, self.pictures, self.longest = folders, set(seen), pictures, longest
         self.device: torch.device = pictures.pixels.device
+        self.canvas = pictures.pixels.shape[2:]  # --coco may have made it larger than the scenes are
         self.ready: "queue.Queue[Pictures]" = queue.Queue()
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._work, daemon=True)
@@ -33,11 +34,18 @@ class Follower:
             fresh = [c for c in scene_chunks(self.folders) if c not in self.seen]
             self.seen.update(fresh)
             fresh = [c for c in fresh if zlib.crc32(c.encode()) % self.workers.count == self.workers.rank]
-            try:
-                if fresh:
-                    self.ready.put(Pictures(read_scenes(fresh), self.longest, self.device))
-            except (OSError, ValueError) as error:  # one broken chunk ends nothing
-                print(f"train: {error}; left out", file=sys.stderr)
+            if fresh:
+                self._read(fresh)
+
+    def _read(self, chunks: Sequence[str]) -> None:
+        """All in one copy to the device; one that is broken or does not fit ends nothing and takes no other along."""
+        try:
+            self.ready.put(Pictures(read_scenes(chunks), self.longest, self.device, canvas=self.canvas))
+        except (OSError, ValueError) as error:
+            if len(chunks) == 1:
+                print(f"train: {chunks[0]} is left out: {error}", file=sys.stderr)
+            for chunk in chunks if len(chunks) > 1 else []:
+                self._read([chunk])
 
     def take(self) -> None:
         while not self.ready.empty():

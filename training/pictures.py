@@ -2,7 +2,7 @@
 """All pictures of a dataset in the memory of the device, as bytes: no loader to wait for."""
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -44,14 +44,19 @@ def pad_people(people: People, scale: float) -> Tuple[np.ndarray, np.ndarray, np
 class Pictures:
     """pixels n x 3 x h x w bytes (BGR), sizes n x 2 (h, w); with labels points, boxes and ignore as well.
 
-    room: keep space for so many pictures. append() fills it, and then replaces the oldest ones."""
+    room: keep space for so many pictures. append() fills it, and then replaces the oldest ones.
+    canvas: h and w instead of those of the largest picture; ValueError when one does not fit."""
 
-    def __init__(self, dataset: Dataset, longest: int, device: torch.device, room: int = 0) -> None:
+    def __init__(self, dataset: Dataset, longest: int, device: torch.device, room: int = 0,
+                 canvas: Sequence[int] = ()) -> None:
         cv2.setNumThreads(1)  # one thread a picture is enough
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = list(pool.map(lambda data: decode(data, longest), dataset.pictures))
             sizes = np.array([p.shape[:2] for p, _ in decoded], np.int64)
-            pixels = torch.zeros(len(decoded), 3, *sizes.max(axis=0).tolist(), dtype=torch.uint8)
+            largest = sizes.max(axis=0).tolist()
+            if canvas and (largest[0] > canvas[0] or largest[1] > canvas[1]):
+                raise ValueError(f"pictures of {largest} do not fit in {list(canvas)}")
+            pixels = torch.zeros(len(decoded), 3, *(canvas or largest), dtype=torch.uint8)
 
             def lay(i: int) -> None:
                 pixels[i, :, :sizes[i, 0], :sizes[i, 1]] = torch.from_numpy(decoded[i][0]).permute(2, 0, 1)

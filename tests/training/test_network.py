@@ -3,9 +3,11 @@
 """Targets, views, networks and checkpoints of training, on the CPU (TAP). Skipped without PyTorch and onnx."""
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
@@ -19,7 +21,8 @@ try:
 except ImportError as missing:
     tap.skip(f"{missing.name} is not installed: pip install torch onnx opencv-python-headless")
 
-from training import architecture, checkpoint, export, labels, onnx_file, skeleton, targets, views  # noqa: E402
+from training import (architecture, checkpoint, export, follow, labels, onnx_file, skeleton, targets,  # noqa: E402
+                      train, views)
 from training.average import Average  # noqa: E402
 from training.batches import Labelled  # noqa: E402
 from training.graph import Network  # noqa: E402
@@ -195,6 +198,39 @@ def the_newest_pictures_are_kept():
         assert there == list(range(max(0, n - 5), n)), (there, n)
 
 
+def write_chunk(folder, name, sizes):
+    """Empty pictures of these sizes, w and h, as training.render would leave them."""
+    with open(os.path.join(folder, name + ".bin"), "wb") as records:
+        for w, h in sizes:
+            data = cv2.imencode(".png", np.full((h, w, 3), 99, np.uint8))[1].tobytes()
+            records.write(struct.pack("<I", len(data)) + data)
+    truth = os.path.join(folder, name + ".jsonl")
+    with open(truth + ".part", "w", encoding="utf-8") as lines:
+        lines.write('{"people": []}\n' * len(sizes))
+    os.replace(truth + ".part", truth)
+
+
+def followed_pictures_join_larger_ones():
+    portrait = cv2.imencode(".png", np.zeros((60, 40, 3), np.uint8))[1].tobytes()
+    pictures = Pictures(labels.Dataset([portrait], [labels.People()]), 64, CPU, room=9)
+    follow.POLL = .01
+    with tempfile.TemporaryDirectory() as folder:
+        follower = follow.Follower([folder], [], pictures, 64, train.Workers())
+        for name, sizes in (("1-too-large", [(64, 36), (40, 24)]), ("2-fits", [(40, 24)] * 3)):
+            write_chunk(folder, name, sizes)
+        for _ in range(1000):
+            follower.take()
+            if len(pictures) > 1:
+                break
+            time.sleep(.01)
+        follower.close()
+        follower.take()
+    assert len(pictures) == 4
+    for i in (1, 2, 3):
+        assert pictures.sizes[i].tolist() == [24, 40]
+        assert pictures.pixels[i, :, :24].unique().tolist() == [99] and not pictures.pixels[i, :, 24:].any()
+
+
 SHARED = """
 import sys; sys.path.insert(0, sys.argv[1])
 import torch
@@ -275,6 +311,6 @@ def checkpoints_go_on_where_they_were():
 tap.run([targets_are_what_the_formulae_say, ignored_regions_weigh_nothing_but_where_somebody_is,
          labels_move_with_the_picture, exported_files_answer_as_the_network, calibrated_norms_keep_what_a_file_means,
          bundled_network_has_the_shape_we_build, a_grown_network_answers_nearly_as_before,
-         a_shifted_depthwise_convolution_is_one, the_newest_pictures_are_kept,
+         a_shifted_depthwise_convolution_is_one, the_newest_pictures_are_kept, followed_pictures_join_larger_ones,
          processes_share_weights_and_gradients, unknown_layers_are_named, learning_a_picture_lowers_the_loss,
          checkpoints_go_on_where_they_were])
