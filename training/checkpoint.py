@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints to go on from: DIR/weights.pt (network and its average) and DIR/optimiser.pt.
+"""Checkpoints to go on from: DIR/weights.pt (network and its average), DIR/optimiser.pt and DIR/loss.csv.
 
-Two files, because one of them is all that fine-tuning and export need. Each is written aside and renamed: a run that is
+Apart, because the weights are all that fine-tuning and export need. Each is written aside and renamed: a run that is
 killed while it saves leaves the checkpoint before.
 """
+import csv
 import os
 from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from typing import Any, List, Optional, Sequence
 
 import torch
 
@@ -54,3 +55,20 @@ def load(folder: str, network: Network, average: Optional[Average], optimiser: O
     if optimiser and os.path.exists(path):
         optimiser.load_state_dict(torch.load(path, map_location=device, weights_only=True))
     return Progress(**state["progress"])
+
+
+def save_losses(folder: str, rows: Sequence[Sequence[float]]) -> None:
+    path = os.path.join(folder, "loss.csv")
+    with open(path + ".part", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["seconds", "loss"], *rows])
+    os.replace(path + ".part", path)
+
+
+def load_losses(folder: str, at: Progress) -> List[List[float]]:
+    """Those of the runs that led to this checkpoint."""
+    path = os.path.join(folder, "loss.csv")
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = [[float(value) for value in row] for row in list(csv.reader(file))[1:]]
+    return [row for row in rows if row[0] <= at.seconds]

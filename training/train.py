@@ -10,7 +10,6 @@ every batch. The run leaves in --out: network.onnx, weights.pt and optimiser.pt 
 loss.svg.
 """
 import argparse
-import csv
 import math
 import os
 import sys
@@ -138,12 +137,13 @@ class Trainer:
         self.average = Average(self.network)
         self.optimiser = self._make_optimiser()
         self.at = checkpoint.Progress()
+        self.rows: List[List[float]] = []
         if args.resume:
             self.at = checkpoint.load(args.resume, self.network, self.average, self.optimiser, self.device)
             self.at.schedule = 0.0 if self.at.schedule >= 1 else self.at.schedule
+            self.rows = checkpoint.load_losses(args.resume, self.at)
         self.network.shifted = args.compile
         self.loss = torch.compile(self._loss) if args.compile else self._loss
-        self.rows: List[List[float]] = []
 
     def _build(self) -> Network:
         if self.args.resume:
@@ -220,8 +220,7 @@ class Trainer:
         checkpoint.save(args.out, self.network, self.average, self.optimiser, self.at)
         name = args.name or self.network.meta.get("posed.name", args.architecture)
         export(self.average.network, os.path.join(args.out, "network.onnx"), name, args.licence)
-        with open(os.path.join(args.out, "loss.csv"), "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["seconds", "loss"], *self.rows])
+        checkpoint.save_losses(args.out, self.rows)
         loss_plot(["loss of the last stage"], self.rows, os.path.join(args.out, "loss.svg"))
 
 

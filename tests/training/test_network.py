@@ -308,9 +308,29 @@ def checkpoints_go_on_where_they_were():
     assert len(optimiser2.state) == len(optimiser.state) > 0
 
 
+def a_resumed_run_keeps_its_losses():
+    with tempfile.TemporaryDirectory() as folder:
+        scenes, out = os.path.join(folder, "scenes"), os.path.join(folder, "run")
+        os.mkdir(scenes)
+        write_chunk(scenes, "1-000000-000002", [(64, 64)] * 2)
+        common = ["--scenes", scenes, "--seconds", ".1", "--batch", "2", "--view", "64x64", "--device", "cpu",
+                  "--out", out]
+        runs = []
+        for more in ([], ["--resume", out]):
+            train.Trainer(train.parse_arguments(common + more)).run()
+            with open(os.path.join(out, "loss.csv"), encoding="utf-8") as file:
+                runs.append(file.read().splitlines())
+        assert runs[0][0] == "seconds,loss" and len(runs[0]) > 1
+        assert runs[1][:len(runs[0])] == runs[0] and len(runs[1]) > len(runs[0])
+        with open(os.path.join(out, "loss.csv"), "a", encoding="utf-8") as file:
+            file.write("1e9,1\n")  # of a run that was killed between its checkpoints
+        at = checkpoint.Progress(**checkpoint.read(out, CPU)["progress"])
+        assert len(checkpoint.load_losses(out, at)) == len(runs[1]) - 1
+
+
 tap.run([targets_are_what_the_formulae_say, ignored_regions_weigh_nothing_but_where_somebody_is,
          labels_move_with_the_picture, exported_files_answer_as_the_network, calibrated_norms_keep_what_a_file_means,
          bundled_network_has_the_shape_we_build, a_grown_network_answers_nearly_as_before,
          a_shifted_depthwise_convolution_is_one, the_newest_pictures_are_kept, followed_pictures_join_larger_ones,
          processes_share_weights_and_gradients, unknown_layers_are_named, learning_a_picture_lowers_the_loss,
-         checkpoints_go_on_where_they_were])
+         checkpoints_go_on_where_they_were, a_resumed_run_keeps_its_losses])
