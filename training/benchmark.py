@@ -5,7 +5,7 @@
     python3 -m training.benchmark --batch 16 --size 368
 
 Random weights and pictures, the loss of all six stages, SGD with momentum; fp32, tf32 and bf16, contiguous and channels
-last. Median of the iterations after the warm-up, by the device's clock.
+last. Median of the iterations after the warm-up, by this machine's clock: each ends when the device is done with it.
 """
 import argparse
 import json
