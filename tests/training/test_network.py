@@ -289,7 +289,13 @@ def learning_a_picture_lowers_the_loss():
     assert losses[-1] < .6 * losses[0], losses
 
 
+def need_checkpoints():
+    if int(torch.__version__.split(".")[0]) < 2:
+        raise tap.Skip("PyTorch 1 reads no checkpoint without running what is in it")
+
+
 def checkpoints_go_on_where_they_were():
+    need_checkpoints()
     network = small_network()
     average, optimiser = Average(network), torch.optim.AdamW(network.parameters())
     network(torch.rand(2, 3, 64, 64))[-1][0].mean().backward()
@@ -309,6 +315,7 @@ def checkpoints_go_on_where_they_were():
 
 
 def a_resumed_run_keeps_its_losses():
+    need_checkpoints()
     with tempfile.TemporaryDirectory() as folder:
         scenes, out = os.path.join(folder, "scenes"), os.path.join(folder, "run")
         os.mkdir(scenes)
