@@ -7,6 +7,7 @@ usage: test_systemd.py BUILD_ROOT PREFIX SYSCONFDIR HAVE_SYSTEMD"""
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import statistics
@@ -169,6 +170,16 @@ class Unit(unittest.TestCase):
         self.assertEqual({(line["SYSLOG_IDENTIFIER"], line["_SYSTEMD_UNIT"]) for line in lines},
                          {("posed", "posed.service")})
         self.assertNotIn("soak-and-salt", self.journal() + self.run_inside("systemctl", "show", "posed")[1])
+
+    def test_1_the_group_decides_who_may_connect(self):
+        wait_for("the unit", lambda: self.show("ActiveState") == "active")
+        group = re.search(r"^posed:[^:]*:(\d+):", (self.root / "etc/group").read_text(), re.M)[1]
+        connect = "import socket; socket.socket(socket.AF_UNIX).connect('/run/posed/posed.sock')"
+        for groups, good in ((f"--groups={group}", True), ("--clear-groups", False)):
+            status, output = self.run_inside("setpriv", "--reuid=4711", "--regid=4711", groups, "/usr/bin/python3", "-c",
+                                             connect)
+            self.assertEqual(status == 0, good, output)
+            self.assertIn("" if good else "PermissionError", output)
 
     def test_2_reload_takes_what_is_right_and_refuses_what_is_not(self):
         pid = self.show("MainPID")
