@@ -90,7 +90,7 @@ class Messages(unittest.TestCase):
 
     def entry_of(self, file, context, fmt):
         """Tags that the call is explained by."""
-        if context == "RUN" or not re.search(r"\w", normal_format(fmt)):
+        if context == "PD_MANAGER_RUN" or not re.search(r"\w", normal_format(fmt)):
             return PASSED_ON.get(context, set()) & set(self.messages)
         return {told_by(context, fmt)} & set(self.messages)
 
