@@ -32,9 +32,51 @@ struct cudnn_engine {
     struct pd_batch *flights[FLIGHTS_MAX];
     int head, count;
     bool stop;
+    bool lost; /* the context, and with it all that was made in it */
+    struct pd_err why;
 };
 
 static const struct pd_gpu_host *host;
+
+/* ---- a context that is lost ----
+ * What lived in it is left alone, for good: CUDA may make another context for the asking, where the old one's streams,
+ * graphs and memory are addresses that nobody checks. The process is about to end, and the driver takes all of it back
+ * then. */
+
+/* Look at @r, what an entry came to: -ENODEV is the last word of the context. The first time keeps its reason. */
+static int note(struct cudnn_engine *e, int r, const struct pd_err *err)
+{
+    if (r != -ENODEV)
+        return r;
+    pthread_mutex_lock(&e->lock);
+    if (!e->lost && err)
+        e->why = *err;
+    e->lost = true;
+    pthread_mutex_unlock(&e->lock);
+    return r;
+}
+
+/* 0, or -ENODEV and the reason. */
+static int check_lost(struct cudnn_engine *e, struct pd_err *err)
+{
+    pthread_mutex_lock(&e->lock);
+    int r = e->lost ? pd_err_set(err, -ENODEV, "%s", e->why.text[0] ? e->why.text : "the GPU is lost") : 0;
+    pthread_mutex_unlock(&e->lock);
+    return r;
+}
+
+/* What every entry begins with. */
+static int enter(struct cudnn_engine *e, struct pd_err *err)
+{
+    int r = check_lost(e, err);
+    return r < 0 ? r : note(e, pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err), err);
+}
+
+static void drop_batch(struct cudnn_engine *e, struct pd_gpu_batch *b)
+{
+    if (check_lost(e, NULL) == 0)
+        pd_gpu_batch_destroy(b);
+}
 
 /* ---- batches ---- */
 
@@ -138,16 +180,17 @@ static int batch_init(void *self, struct pd_batch *batch, struct pd_err *err)
     struct cudnn_engine *e = self;
     struct pd_gpu_batch *b;
     struct pd_gpu_size *s;
-    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    int r = enter(e, err);
     if (r == 0)
         r = pd_gpu_sizes_get(&e->sizes, batch->width, batch->height, false, &s, err);
     if (r == 0)
         r = pd_gpu_batch_create(e->gpu, &b, err);
     if (r < 0)
-        return r;
-    r = reserve_results(e, s, b, err); /* now: it stops the device, where other batches may be under way later */
+        return note(e, r, err);
+    /* now: it stops the device, where other batches may be under way later */
+    r = note(e, reserve_results(e, s, b, err), err);
     if (r < 0)
-        pd_gpu_batch_destroy(b);
+        drop_batch(e, b);
     else
         batch->engine_private = b;
     return r;
@@ -156,8 +199,8 @@ static int batch_init(void *self, struct pd_batch *batch, struct pd_err *err)
 static void batch_finish(void *self, struct pd_batch *batch)
 {
     struct cudnn_engine *e = self;
-    cudaSetDevice(e->gpu->device);
-    pd_gpu_batch_destroy(batch->engine_private);
+    if (enter(e, NULL) == 0)
+        pd_gpu_batch_destroy(batch->engine_private);
     batch->engine_private = NULL;
 }
 
@@ -166,7 +209,7 @@ static int queue_batch(struct cudnn_engine *e, struct pd_batch *batch, struct pd
     struct pd_gpu_batch *b = batch->engine_private;
     struct pd_gpu_size *s;
     struct pd_gpu_plan *plan;
-    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    int r = enter(e, err);
     if (r == 0)
         r = pd_gpu_sizes_get(&e->sizes, batch->width, batch->height, false, &s, err);
     if (r == 0)
@@ -190,9 +233,10 @@ static int submit(void *self, struct pd_batch *batch)
 {
     struct cudnn_engine *e = self;
     batch->started_ns = pd_now_ns();
-    int r = queue_batch(e, batch, &batch->err);
+    int r = note(e, queue_batch(e, batch, &batch->err), &batch->err);
     if (r < 0) {
-        cudaDeviceSynchronize(); /* what was queued may read the batch's memory */
+        if (check_lost(e, NULL) == 0)
+            cudaDeviceSynchronize(); /* what was queued may read the batch's memory */
         return r;
     }
     pthread_mutex_lock(&e->lock);
@@ -216,10 +260,24 @@ static void set_times(const struct pd_gpu_batch *b, struct pd_batch *batch)
     batch->preprocessed_ns = PD_MAX(batch->started_ns, now - (int64_t)(network * 1e6f));
 }
 
+/* Wait until @batch is through. */
+static int complete(struct cudnn_engine *e, struct pd_batch *batch)
+{
+    const struct pd_gpu_batch *b = batch->engine_private;
+    int r = check_lost(e, &batch->err);
+    if (r == 0)
+        r = pd_gpu_check(cudaEventSynchronize(b->downloaded), "running a batch", &batch->err);
+    note(e, r, &batch->err);
+    if (r == 0)
+        set_times(b, batch);
+    return r;
+}
+
 static void *completion_main(void *arg)
 {
     struct cudnn_engine *e = arg;
-    cudaSetDevice(e->gpu->device);
+    struct pd_err err;
+    enter(e, &err);
     pthread_mutex_lock(&e->lock);
     for (;;) {
         while (e->count == 0 && !e->stop)
@@ -228,10 +286,7 @@ static void *completion_main(void *arg)
             break;
         struct pd_batch *batch = e->flights[e->head];
         pthread_mutex_unlock(&e->lock);
-        struct pd_gpu_batch *b = batch->engine_private;
-        int r = pd_gpu_check(cudaEventSynchronize(b->downloaded), "running a batch", &batch->err);
-        if (r == 0)
-            set_times(b, batch);
+        int r = complete(e, batch);
         pthread_mutex_lock(&e->lock);
         e->head = (e->head + 1) % FLIGHTS_MAX;
         e->count--;
@@ -266,6 +321,15 @@ static int probe(struct pd_err *err)
     return 0;
 }
 
+static void free_device(struct cudnn_engine *e)
+{
+    pd_gpu_sizes_finish(&e->sizes);
+    for (int i = 0; e->weights && i < e->net->n_layers; i++)
+        pd_gpu_weights_finish(e->gpu, &e->weights[i]);
+    pd_gpu_find_destroy(e->find);
+    pd_gpu_close(e->gpu);
+}
+
 static void close_engine(void *self)
 {
     struct cudnn_engine *e = self;
@@ -276,14 +340,9 @@ static void close_engine(void *self)
         pthread_mutex_unlock(&e->lock);
         pthread_join(e->thread, NULL);
     }
-    if (e->gpu)
-        cudaSetDevice(e->gpu->device);
-    pd_gpu_sizes_finish(&e->sizes);
-    for (int i = 0; e->weights && i < e->net->n_layers; i++)
-        pd_gpu_weights_finish(e->gpu, &e->weights[i]);
+    if (e->gpu && enter(e, NULL) == 0)
+        free_device(e);
     free(e->weights);
-    pd_gpu_find_destroy(e->find);
-    pd_gpu_close(e->gpu);
     pthread_cond_destroy(&e->news);
     pthread_mutex_destroy(&e->lock);
     free(e);
@@ -331,7 +390,7 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
         if (r < 0)
             pd_err_set(err, r, "cannot start the engine's thread: %s", strerror(-r));
     }
-    if (r < 0) {
+    if (note(e, r, err) < 0) {
         close_engine(e);
         return r;
     }
@@ -350,10 +409,12 @@ static int open_engine(const struct pd_net *net, const struct pd_engine_params *
 static int get_ready(struct cudnn_engine *e, int n, int width, int height, struct pd_gpu_size **ret_size,
                      struct pd_gpu_plan **ret_plan, struct pd_err *err)
 {
-    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    int r = enter(e, err);
     if (r == 0)
         r = pd_gpu_sizes_get(&e->sizes, width, height, true, ret_size, err);
-    return r < 0 ? r : pd_gpu_sizes_plan(&e->sizes, *ret_size, n, ret_plan, err);
+    if (r == 0)
+        r = pd_gpu_sizes_plan(&e->sizes, *ret_size, n, ret_plan, err);
+    return note(e, r, err);
 }
 
 static int prepare(void *self, int n, int width, int height, struct pd_err *err)
@@ -366,6 +427,7 @@ static int prepare(void *self, int n, int width, int height, struct pd_err *err)
         r = pd_gpu_plan_run(&s->net, plan, err);
     if (r == 0)
         r = pd_gpu_check(cudaStreamSynchronize(e->gpu->compute), "running the network", err);
+    note(e, r, err);
     int saved = r == 0 ? pd_gpu_choices_save(e->gpu->choices) : 0; /* now: a daemon may end without closing */
     if (saved < 0 && !e->told_save) {
         char line[200];
@@ -380,8 +442,7 @@ static int prepare(void *self, int n, int width, int height, struct pd_err *err)
 static size_t memory(void *self)
 {
     struct cudnn_engine *e = self;
-    cudaSetDevice(e->gpu->device);
-    return pd_gpu_taken(e->gpu);
+    return enter(e, NULL) == 0 ? pd_gpu_taken(e->gpu) : 0;
 }
 
 static int time_network(void *self, int n, int width, int height, double *ret_ms, struct pd_err *err)
@@ -404,7 +465,8 @@ static int time_network(void *self, int n, int width, int height, double *ret_ms
         r = pd_gpu_check(cudaEventSynchronize(b->computed), "running the network", err);
     if (r == 0)
         r = pd_gpu_check(cudaEventElapsedTime(&ms, b->started, b->computed), "timing the network", err);
-    pd_gpu_batch_destroy(b);
+    note(e, r, err);
+    drop_batch(e, b);
     *ret_ms = (double)ms;
     return r;
 }
@@ -419,7 +481,7 @@ static int forward(void *self, int n, int width, int height, const float *input,
     struct pd_gpu_batch *b = NULL;
     float *device = NULL;
     const size_t bytes = (size_t)n * 3 * (size_t)height * (size_t)width * sizeof(float);
-    int r = pd_gpu_check(cudaSetDevice(e->gpu->device), "selecting the device", err);
+    int r = enter(e, err);
     if (r == 0)
         r = pd_gpu_sizes_get(&e->sizes, width, height, false, &s, err);
     if (r == 0)
@@ -446,8 +508,9 @@ static int forward(void *self, int n, int width, int height, const float *input,
         memcpy(heat, b->host_heat, pd_gpu_size_floats(s, e->net->heat) * (size_t)n * sizeof(float));
     if (r == 0 && paf && e->net->paf >= 0)
         memcpy(paf, b->host_paf, pd_gpu_size_floats(s, e->net->paf) * (size_t)n * sizeof(float));
-    pd_gpu_free(e->gpu, device, bytes);
-    pd_gpu_batch_destroy(b);
+    if (note(e, r, err) != -ENODEV)
+        pd_gpu_free(e->gpu, device, bytes);
+    drop_batch(e, b);
     return r;
 }
 

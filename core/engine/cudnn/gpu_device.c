@@ -6,7 +6,8 @@
 #include "core/engine/cudnn/gpu.h"
 
 /* Errors after which no call on this process's context can succeed: only a new process helps. "Unknown" is what the
- * driver says of a GPU that fell off the bus. */
+ * driver says of a GPU that fell off the bus; "uninitialized" and "invalid handle", of what belonged to a context that
+ * is no more, which no later batch gets back either. */
 static bool is_sticky(cudaError_t e)
 {
     static const cudaError_t sticky[] = {
@@ -14,6 +15,7 @@ static bool is_sticky(cudaError_t e)
         cudaErrorMisalignedAddress, cudaErrorInvalidAddressSpace, cudaErrorInvalidPc, cudaErrorAssert,
         cudaErrorECCUncorrectable, cudaErrorNvlinkUncorrectable, cudaErrorDevicesUnavailable, cudaErrorNoDevice,
         cudaErrorContextIsDestroyed, cudaErrorLaunchTimeout, cudaErrorCudartUnloading, cudaErrorUnknown,
+        cudaErrorDeviceUninitialized, cudaErrorInvalidResourceHandle,
     };
     for (size_t i = 0; i < PD_ARRAY_SIZE(sticky); i++)
         if (e == sticky[i])
