@@ -91,18 +91,19 @@ class OneDevice(GpuCase):
         trap.write_text(kind)
         begin = time.monotonic()
         client.read_to_end()
-        self.assertEqual(daemon.wait(), 75)
+        code = daemon.wait()
         log = daemon.log.read_text()
         log = log[log.index("gpu_trap:"):]
-        print(f"# {kind}: ended after {time.monotonic() - begin:.2f} s:\n# " + log.replace("\n", "\n# "))
+        print(f"# {kind}: ended with {code} after {time.monotonic() - begin:.2f} s:\n# " + log.replace("\n", "\n# "))
+        self.assertEqual(code, 75)
         self.assertEqual(log.count("a batch of"), 1, log)
         self.assertIsNotNone(client.bye)
 
     def test_a_kernel_that_writes_elsewhere_is_the_end(self):
         self.lose("illegal")
 
-    def test_a_context_that_is_destroyed_is_the_end(self):
-        self.lose("reset")
+    def test_a_kernel_that_traps_is_the_end(self):
+        self.lose("halt")
 
 
 @unittest.skipUnless(DEVICES, "no GPU")
