@@ -6,7 +6,7 @@
 #include "core/log.h"
 #include "daemon/notify.h"
 
-#define TRIM_EVERY_NS (60 * PD_NS_PER_S)
+#define TRIM_EVERY_NS (10 * PD_NS_PER_S)
 #define STUCK_TELL_NS (10 * PD_NS_PER_S) /* between two lines about what the watchdog is not fed for */
 
 /* Each engine has to come to an end of its batch, though frames may come out of the others. */

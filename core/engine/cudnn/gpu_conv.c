@@ -114,8 +114,8 @@ size_t pd_gpu_conv_misalignment(const struct pd_gpu_step *s)
     return ((uintptr_t)s->in.data | (uintptr_t)s->out.data | (uintptr_t)s->epilogue.residual) % 16;
 }
 
-/* cuDNN 9.19 has an engine of fp32 (8) that takes a graph whose residual lies in a wider tensor than its output and then
- * reads others of that tensor's values. */
+/* cuDNN 9.19 has an engine of fp32 (8) that takes a graph whose residual lies in a wider tensor than its output, and is
+ * wrong then. */
 static bool residual_alike(const struct pd_gpu_step *s)
 {
     const struct pd_conv_epilogue *e = &s->epilogue;
