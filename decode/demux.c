@@ -26,8 +26,9 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
  * the parser's buffer grows, it is there twice. */
 #define PICTURE_BYTES_MAX (6 << 20)
 
-/* What a camera's connection takes: its own, two for RTP and RTCP over UDP, and one for looking up names. When only that
- * for RTCP is missing, libavformat 5.1 loses the one for RTP for good (rtp_open() tries again and forgets it). */
+/* What a camera's connection takes: its own, two for RTP and RTCP over UDP, and one for looking up names. Where only
+ * that for RTCP is missing, libavformat 5.1 loses the one for RTP for good (rtp_open() tries again and forgets it).
+ */
 #define DESCRIPTORS 4
 
 /* A century: further from its start no stream is. */

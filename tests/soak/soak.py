@@ -139,7 +139,8 @@ class Soak:
         self.daemon.signal(signal.SIGHUP)  # a reload that found no descriptors left said so and changed nothing
         try:
             wait_for("every camera up and every subscriber gone", calm, 180)
-            end, least = time.monotonic() + (11 if self.options.hours > 0.25 else 2), None  # it trims its heap every 10 s
+            seconds = 11 if self.options.hours > 0.25 else 2  # it trims its heap every 10 s
+            end, least = time.monotonic() + seconds, None
             while time.monotonic() < end:
                 self.check()
                 now = usage(self.daemon.process.pid)
