@@ -197,15 +197,17 @@ def percentile(values, p):
 
 def wait_up(daemon, n, seconds):
     end = time.monotonic() + seconds
-    while time.monotonic() < end and daemon.metrics()["up"] < n:
+    while (up := daemon.metrics()["up"]) < n:
         if daemon.process.poll() is not None:
             sys.exit(f"cameras.py: the daemon ended with {daemon.process.returncode}")
+        if time.monotonic() > end:
+            sys.exit(f"cameras.py: {up:.0f} of {n} cameras are up after {seconds:.0f} s")
         time.sleep(0.25)
 
 
 def step(daemon, gpu, n, args, seconds):
     daemon.set_cameras(n)
-    wait_up(daemon, n, 15)
+    wait_up(daemon, n, args.start_timeout)  # a first start measures its kernels for minutes before any camera is up
     time.sleep(args.settle)
     daemon.subscriber.take()
     gpu.take()
@@ -278,8 +280,8 @@ def main():
         daemon = Daemon(args, folder)
         started = daemon.start(args.cameras)
         try:
-            deadline = time.monotonic() + args.time
             rows = [step(daemon, gpu, args.cameras, args, args.seconds)]
+            deadline = time.monotonic() + args.time
             good, bad = (args.cameras, None) if rows[0]["kept_up"] else (0, args.cameras)
             if args.search and bad is None:
                 more, good, bad = search(daemon, gpu, good, args, deadline)
