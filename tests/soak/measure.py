@@ -38,4 +38,4 @@ class Secrets:
             self.needles.add(code[4:len(code) - 4])
 
     def found_in(self, data):
-        return any(needle in data for needle in self.needles)
+        return any(needle in data for needle in self.needles.copy())  # others add to them meanwhile
