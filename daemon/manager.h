@@ -57,7 +57,7 @@ struct pd_manager {
     int exit_code;
     int64_t watchdog_ns, watchdog_fed_ns;
     int64_t stuck_told_ns; /* when the log last said why it is not fed; 0: never */
-    int64_t trimmed_ns; /* when free memory was last given back */
+    int64_t trim_ns; /* when the heap is trimmed next */
     struct pd_watchdog watchdog;
     struct pd_watchdog_call batch[PD_DEVICES_MAX];
 };
