@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/engine/randomnet.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #define KINDS 13
@@ -163,4 +164,18 @@ void randomnet_build(struct maker *m, uint64_t seed, char *what, size_t cap)
         convolution(m, kind, in, what, cap);
     else
         others[kind - (KINDS - (int)PD_ARRAY_SIZE(others))](m, in, channels, what, cap);
+}
+
+double randomnet_difference(const float *a, const float *b, size_t n)
+{
+    double d = 0, s = 0;
+    for (size_t i = 0; i < n; i++) {
+        const double e = (double)a[i] - b[i];
+        if (!(fabs(e) < 1e30))
+            return INFINITY;
+        d += e * e;
+        s += (double)b[i] * b[i];
+    }
+    /* maps are of the order of 1: what is far below that (noise in, hardly any field out) need not be more exact */
+    return sqrt(d / (double)n) / (sqrt(s / (double)n) + 0.02);
 }

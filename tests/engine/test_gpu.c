@@ -23,20 +23,6 @@ static int between(int lo, int hi)
 
 /* ---- comparison ---- */
 
-static double difference(const float *a, const float *b, size_t n)
-{
-    double d = 0, s = 0;
-    for (size_t i = 0; i < n; i++) {
-        const double e = (double)a[i] - b[i];
-        if (!(fabs(e) < 1e30))
-            return INFINITY;
-        d += e * e;
-        s += (double)b[i] * b[i];
-    }
-    /* maps are of the order of 1: what is far below that (noise in, hardly any field out) need not be more exact */
-    return sqrt(d / (double)n) / (sqrt(s / (double)n) + 0.02);
-}
-
 /* The first image alone is another plan, for which the scratch that all plans share may move. Both must be right after
  * that: how far they are off. */
 static double after_another_plan(struct pd_engine *gpu, int n, int w, int h, const float *input, float *heat,
@@ -48,7 +34,7 @@ static double after_another_plan(struct pd_engine *gpu, int n, int w, int h, con
         memset(heat, 0xff, n_heat * sizeof(float));
         if (pd_engine_forward(gpu, batches[i], w, h, input, heat, NULL, err) < 0)
             return INFINITY;
-        const double d = difference(heat, expected, n_heat / (size_t)n * (size_t)batches[i]);
+        const double d = randomnet_difference(heat, expected, n_heat / (size_t)n * (size_t)batches[i]);
         most = d > most ? d : most;
     }
     return most;
@@ -83,7 +69,8 @@ static int compare(const struct pd_net *net, enum pd_precision precision, int n,
     if (pd_engine_forward(gpu, n, w, h, input, heat[0], np ? paf[0] : NULL, &err) < 0 ||
         pd_engine_forward(ref, n, w, h, input, heat[1], np ? paf[1] : NULL, &err) < 0)
         goto out;
-    const double dh = difference(heat[0], heat[1], nh), dp = np ? difference(paf[0], paf[1], np) : 0;
+    const double dh = randomnet_difference(heat[0], heat[1], nh);
+    const double dp = np ? randomnet_difference(paf[0], paf[1], np) : 0;
     const double again = precision == PD_PRECISION_FP32
                              ? after_another_plan(gpu, n, w, h, input, heat[0], heat[1], nh, &err) : 0;
     failed = !(dh <= limit && dp <= limit && again <= limit);

@@ -67,19 +67,6 @@ struct rig {
     int tried, nchw, left_out, failed;
 };
 
-static double difference(const float *a, const float *b, size_t n)
-{
-    double d = 0, s = 0;
-    for (size_t i = 0; i < n; i++) {
-        const double e = (double)a[i] - b[i];
-        if (!(fabs(e) < 1e30))
-            return INFINITY;
-        d += e * e;
-        s += (double)b[i] * b[i];
-    }
-    return sqrt(d / (double)n) / (sqrt(s / (double)n) + 0.02);
-}
-
 /* Input into NCHW on the device, and what the reference makes of it. */
 static bool prepare_data(struct rig *r)
 {
@@ -202,7 +189,7 @@ static bool stand_in(struct pd_gpu_search *search, struct pd_gpu_step *s)
     const bool transforms = strstr(s->algorithm, "winograd") || strstr(s->algorithm, "fft");
     const double limit = transforms ? PD_MAX(r->limit, 1e-4) : r->limit;
     int e = run(r, s);
-    const double d = e < 0 ? INFINITY : difference(r->got, r->expected, r->n_maps);
+    const double d = e < 0 ? INFINITY : randomnet_difference(r->got, r->expected, r->n_maps);
     if (!(d <= limit)) {
         printf("# %s n%d %dx%d, layer %d by %s: %.2e%s%s\n", r->what, r->n, r->w, r->h, s->layer[0], s->algorithm, d,
                e < 0 ? ": " : "", e < 0 ? r->err.text : "");
