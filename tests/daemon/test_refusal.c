@@ -23,8 +23,9 @@ static struct {
     /* protected by lock */
     int n;                /* batches that came, taken or not, after the trial */
     int (*decide)(int n); /* of the nth: 0 done, 1 held, a negative errno refused */
-    bool go;              /* see first_is_held() */
-    struct pd_batch *held;
+    bool go;              /* see two_are_held() */
+    struct pd_batch *held[2];
+    int n_held;
     int refused, refused_frames;
 } engine = {.lock = PTHREAD_MUTEX_INITIALIZER, .news = PTHREAD_COND_INITIALIZER};
 
@@ -72,9 +73,12 @@ static void end(struct pd_batch *batch)
 static int engine_submit(void *self, struct pd_batch *batch)
 {
     pthread_mutex_lock(&engine.lock);
-    int what = engine.decide ? engine.decide(++engine.n) : 0;
+    if (engine.decide)
+        engine.n++;
+    pthread_cond_broadcast(&engine.news); /* also before decide(): it may wait for who waits for this */
+    int what = engine.decide ? engine.decide(engine.n) : 0;
     if (what == 1) {
-        engine.held = batch;
+        engine.held[engine.n_held++ % 2] = batch;
     } else if (what < 0) {
         engine.refused++;
         engine.refused_frames += batch->n;
@@ -108,11 +112,11 @@ static void start(int (*decide)(int n))
     world_feed();
 }
 
-/* The scheduler is done with those before the @n that have come. */
-static void wait_for_batches(int n)
+/* Until *@count, one of the engine's, is @n. */
+static void wait_for(const int *count, int n)
 {
     pthread_mutex_lock(&engine.lock);
-    while (engine.n < n)
+    while (*count < n)
         pthread_cond_wait(&engine.news, &engine.lock);
     pthread_mutex_unlock(&engine.lock);
 }
@@ -180,12 +184,12 @@ static void a_device_that_is_lost_at_a_submit_is_the_end(void **state)
     world_stop();
 }
 
-/* The second and the third are refused, when the test has looked. */
-static int first_is_held(int n)
+/* The first and the fourth: all that an engine gets at once. Those between are refused, when the test has looked. */
+static int two_are_held(int n)
 {
     while (n == 2 && !engine.go)
         pthread_cond_wait(&engine.news, &engine.lock);
-    return n == 1 ? 1 : n < 4 ? -EIO : 0;
+    return n == 1 || n == 4 ? 1 : n < 4 ? -EIO : 0;
 }
 
 static void go_on(void)
@@ -200,12 +204,12 @@ static void go_on(void)
 static void a_refusal_leaves_the_times_of_the_batch_before_it_alone(void **state)
 {
     struct pd_pipeline_health before, after;
-    start(first_is_held);
-    wait_for_batches(2);
+    start(two_are_held);
+    wait_for(&engine.n, 2);
     pd_pipeline_get_health(world.pipeline, &before);
     int64_t busy_before = world_device(0).busy_ns;
     go_on();
-    wait_for_batches(4);
+    wait_for(&engine.n_held, 2);
     pd_pipeline_get_health(world.pipeline, &after);
     assert_int_equal(world_device(0).failed_batches, 2);
     assert_int_equal(after.in_flight, 2);
@@ -213,7 +217,8 @@ static void a_refusal_leaves_the_times_of_the_batch_before_it_alone(void **state
     assert_int_equal(after.device[0].since_ns, before.device[0].since_ns);
     assert_int_equal(after.device[0].longest_ns, before.device[0].longest_ns);
     assert_int_equal(world_device(0).busy_ns, busy_before);
-    end(engine.held);
+    end(engine.held[0]);
+    end(engine.held[1]);
     run_until_settled();
     world_stop();
 }
