@@ -89,11 +89,20 @@ def camera_reconfigured(soak, rng):
     yield rng.uniform(0, 2)
 
 
+def until(soak, condition):
+    """A reload that found no descriptors left changed nothing: told again each second."""
+    told = time.monotonic()
+    while not condition():
+        if time.monotonic() > told + 1:
+            soak.daemon.signal(signal.SIGHUP)
+            told = time.monotonic()
+        yield 0.05
+
+
 @fault("config")
 def camera_added_and_removed(soak, rng):
     soak.write_camera("guest", {"url": "test:people?size=160x90&rate=20", "realtime": True})
-    while not soak.has_seen("guest"):
-        yield 0.05
+    yield from until(soak, lambda: soak.has_seen("guest"))
     yield rng.uniform(0, 3)
     soak.remove_camera("guest")
     yield 0.3
@@ -115,8 +124,7 @@ def file_damaged(soak, rng):
     path = soak.dir / "damaged.mp4"
     path.write_bytes(data)
     soak.write_camera("damaged", {"url": str(path), "realtime": True, "loop": True})
-    while not soak.has_seen("damaged") and soak.state("damaged") != "down":
-        yield 0.05
+    yield from until(soak, lambda: soak.has_seen("damaged") or soak.state("damaged") == "down")
     yield rng.uniform(0, 3)
     soak.remove_camera("damaged")
     yield 0.3
@@ -256,7 +264,9 @@ class Chaos:
                 self.begin(which)
 
     def finish(self):
+        end = time.monotonic() + 300
         while self.running:
             self.soak.check()
+            assert time.monotonic() < end, f"not over after 300 s: {[name for _, _, name in self.running.values()]}"
             self.step(start_more=False)
             time.sleep(0.01)
