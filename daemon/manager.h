@@ -3,7 +3,8 @@
  *
  * `posed run` from configuration to exit code: the only part that knows the whole pipeline. manager.c runs and stops
  * it, manager_start.c opens its parts, manager_cameras.c starts, replaces and removes cameras and carries events,
- * manager_watch.c looks after health and memory, manager_report.c answers questions.
+ * manager_reload.c takes over a changed configuration, manager_watch.c looks after health and memory, manager_report.c
+ * answers questions.
  *
  * Loop thread, all of it.
  */
@@ -80,10 +81,11 @@ void pd_manager_log_start(const struct pd_manager *m);
 
 /* ---- manager_cameras.c ---- */
 int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err);
-/* What pd_config_load() reports, with the priority that it has. */
-void pd_manager_log_problem(const char *context, const char *line);
-/* SIGHUP: read everything anew; on any mistake nothing changes. */
-void pd_manager_reload(struct pd_manager *m);
+/* A camera of @tree. @before: the run of the same camera that this one continues, NULL: none. */
+int pd_manager_start_camera(struct pd_manager *m, struct pd_tree *tree, const struct pd_camera_config *config,
+                            const struct pd_camera *before, struct pd_err *err);
+/* It goes once its frames are settled; then its next_config is started, if there is one. */
+void pd_manager_stop_camera(struct pd_manager *m, struct pd_camera *camera);
 void pd_manager_on_event(struct pd_manager *m, struct pd_event *event);
 /* Take what was posted, settle cameras with nothing under way, go on with those that stop. */
 void pd_manager_drain(struct pd_manager *m);
@@ -98,6 +100,12 @@ static inline int pd_manager_fd_reserve(const struct pd_config *config)
 {
     return 64 + 5 * config->n_cameras;
 }
+
+/* ---- manager_reload.c ---- */
+/* What pd_config_load() reports, with the priority that it has. */
+void pd_manager_log_problem(const char *context, const char *line);
+/* SIGHUP: read everything anew; on any mistake nothing changes. */
+void pd_manager_reload(struct pd_manager *m);
 
 /* ---- manager_watch.c ---- */
 /* Before the first thread. */

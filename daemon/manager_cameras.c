@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/manager.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "daemon/command.h"
-#include "daemon/config_diff.h"
-#include "daemon/notify.h"
 
 #define TELL_AGAIN_NS (60 * PD_NS_PER_S)
 
@@ -101,8 +98,8 @@ void pd_manager_on_event(struct pd_manager *m, struct pd_event *event)
 
 /* ---- start ---- */
 
-static int start_camera(struct pd_manager *m, struct pd_tree *tree, const struct pd_camera_config *config,
-                        const struct pd_camera *before, struct pd_err *err)
+int pd_manager_start_camera(struct pd_manager *m, struct pd_tree *tree, const struct pd_camera_config *config,
+                            const struct pd_camera *before, struct pd_err *err)
 {
     struct pd_camera *camera = NULL;
     int hub = before ? before->hub : pd_hub_add_camera(m->hub, config->name);
@@ -138,7 +135,7 @@ int pd_manager_start_cameras(struct pd_manager *m, struct pd_err *err)
     for (int i = config->n_cameras - 1; i >= 0; i--) { /* the list is built from its end: sorted by name */
         if (!config->cameras[i].enabled)
             continue;
-        int r = start_camera(m, m->tree, &config->cameras[i], NULL, err);
+        int r = pd_manager_start_camera(m, m->tree, &config->cameras[i], NULL, err);
         if (r < 0)
             return r;
     }
@@ -172,7 +169,7 @@ static void on_source_destroyed(uv_work_t *work, int status)
     pd_manager_go_on_stopping(m);
 }
 
-static void stop_camera(struct pd_manager *m, struct pd_camera *camera)
+void pd_manager_stop_camera(struct pd_manager *m, struct pd_camera *camera)
 {
     if (camera->stopping)
         return;
@@ -221,7 +218,7 @@ static void finish_stop(struct pd_manager *m, struct pd_camera *camera)
     unlink_camera(m, camera);
     struct pd_err err;
     bool again = camera->next_config != NULL;
-    if (again && start_camera(m, camera->next_tree, camera->next_config, camera, &err) < 0) {
+    if (again && pd_manager_start_camera(m, camera->next_tree, camera->next_config, camera, &err) < 0) {
         pd_log_err("reload", "%s; this camera is not watched", err.text);
         again = false;
     }
@@ -258,96 +255,6 @@ void pd_manager_drain(struct pd_manager *m)
     }
     if (m->server)
         pd_server_flush(m->server);
-}
-
-/* ---- reload ---- */
-
-struct reload {
-    struct pd_manager *manager;
-    struct pd_tree *tree;
-    int added, changed, removed;
-};
-
-static struct pd_camera *find_camera(const struct pd_manager *m, const char *name)
-{
-    for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
-        if (!strcmp(camera->config->name, name))
-            return camera;
-    return NULL;
-}
-
-static void on_camera_diff(const struct pd_camera_config *before, const struct pd_camera_config *after, void *user)
-{
-    struct reload *reload = user;
-    struct pd_manager *m = reload->manager;
-    const char *name = before ? before->name : after->name;
-    struct pd_camera *camera = find_camera(m, name);
-    bool want = after && after->enabled;
-    if (camera) {
-        pd_tree_unref(camera->next_tree);
-        camera->next_tree = want ? pd_tree_ref(reload->tree) : NULL;
-        camera->next_config = want ? after : NULL;
-        stop_camera(m, camera);
-        *(want ? &reload->changed : &reload->removed) += 1;
-    } else if (want) {
-        struct pd_err err;
-        if (start_camera(m, reload->tree, after, NULL, &err) < 0)
-            pd_log_err("reload", "%s; this camera is not watched", err.text);
-        else
-            reload->added++;
-    }
-}
-
-static void on_key_diff(const char *key, bool live, void *user)
-{
-    if (!live)
-        pd_log_warn("reload", "%s has changed and takes effect at the next restart", key);
-}
-
-void pd_manager_log_problem(const char *context, const char *line)
-{
-    if (strstr(line, ": warning: "))
-        pd_log_warn(context, "%s", line);
-    else
-        pd_log_err(context, "%s", line);
-}
-
-static void report_problem(const char *line, void *user)
-{
-    pd_manager_log_problem("reload", line);
-}
-
-static void apply_live_keys(struct pd_manager *m, const struct pd_config *config)
-{
-    enum pd_log_level level;
-    if (pd_log_level_parse(config->log_level, &level) == 0)
-        pd_log_set_level(level);
-    pd_queue_set_wait(pd_pipeline_queue(m->pipeline), (int64_t)(config->batch_wait_ms * 1e6));
-    pd_server_set_limits(m->server, config->max_clients, pd_manager_fd_reserve(config));
-}
-
-void pd_manager_reload(struct pd_manager *m)
-{
-    struct pd_config *config = NULL;
-    pd_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(pd_now_ns() / 1000));
-    int r = pd_config_load(m->options.config, report_problem, NULL, &config);
-    struct pd_tree *tree = r == 0 ? pd_tree_new(config) : NULL;
-    if (!tree) {
-        m->bad_reloads++;
-        pd_log_err("reload", "%s: nothing was changed", m->options.config);
-        pd_notify("READY=1");
-        return;
-    }
-    struct reload reload = {.manager = m, .tree = tree};
-    const struct pd_config_diff diff = {on_camera_diff, on_key_diff, &reload};
-    pd_config_diff(m->tree->config, config, &diff);
-    apply_live_keys(m, config);
-    pd_tree_unref(m->tree);
-    m->tree = tree;
-    m->reloads++;
-    pd_log_info("reload", "%d cameras added, %d restarted, %d removed", reload.added, reload.changed, reload.removed);
-    pd_manager_drain(m);
-    pd_notify("READY=1");
 }
 
 /* ---- stop all ---- */
