@@ -206,12 +206,18 @@ int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **r
     return 0;
 }
 
+void pd_camera_leave_queue(struct pd_camera *camera)
+{
+    if (camera->index >= 0)
+        pd_queue_remove(camera->queue, camera->index);
+    camera->index = -1;
+}
+
 void pd_camera_destroy(struct pd_camera *camera)
 {
     if (!camera)
         return;
-    if (camera->index >= 0)
-        pd_queue_remove(camera->queue, camera->index);
+    pd_camera_leave_queue(camera);
     pd_tracker_destroy(camera->tracker);
     pd_smoother_destroy(camera->smoother);
     pd_mask_unref(camera->mask);

@@ -113,6 +113,8 @@ struct pd_camera_params {
 int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **ret_camera, struct pd_err *err);
 /* The source is gone and every frame is settled. Leaves the queue. NULL is fine. */
 void pd_camera_destroy(struct pd_camera *camera);
+/* The same of the queue alone, for who still reads the camera's counts. */
+void pd_camera_leave_queue(struct pd_camera *camera);
 int pd_camera_start(struct pd_camera *camera, struct pd_err *err);
 
 /* A frame's fate is known. Any thread; after whatever was posted about it. */

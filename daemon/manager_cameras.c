@@ -216,6 +216,7 @@ static void count_gone(struct pd_manager *m, const struct pd_camera *camera)
 static void finish_stop(struct pd_manager *m, struct pd_camera *camera)
 {
     unlink_camera(m, camera);
+    pd_camera_leave_queue(camera); /* with as many cameras as there can be, its place is the only one */
     struct pd_err err;
     bool again = camera->next_config != NULL;
     if (again && pd_manager_start_camera(m, camera->next_tree, camera->next_config, camera, &err) < 0) {
