@@ -28,15 +28,25 @@ static void on_camera_diff(const struct pd_camera_config *before, const struct p
     const char *name = before ? before->name : after->name;
     struct pd_camera *camera = find_camera(m, name);
     bool want = after && after->enabled;
-    if (camera) {
-        pd_tree_unref(camera->next_tree);
-        camera->next_tree = want ? pd_tree_ref(reload->tree) : NULL;
-        camera->next_config = want ? after : NULL;
-        pd_manager_stop_camera(m, camera);
-        *(want ? &reload->changed : &reload->removed) += 1;
-    } else if (want) {
+    if (!camera)
+        return; /* started by start_missing() */
+    pd_tree_unref(camera->next_tree);
+    camera->next_tree = want ? pd_tree_ref(reload->tree) : NULL;
+    camera->next_config = want ? after : NULL;
+    pd_manager_stop_camera(m, camera);
+    *(want ? &reload->changed : &reload->removed) += 1;
+}
+
+/* New ones, and those that could not be started when they were new or had changed. */
+static void start_missing(struct reload *reload)
+{
+    const struct pd_config *config = reload->tree->config;
+    for (int i = 0; i < config->n_cameras; i++) {
+        const struct pd_camera_config *camera = &config->cameras[i];
         struct pd_err err;
-        if (pd_manager_start_camera(m, reload->tree, after, NULL, &err) < 0)
+        if (!camera->enabled || find_camera(reload->manager, camera->name))
+            continue;
+        if (pd_manager_start_camera(reload->manager, reload->tree, camera, NULL, &err) < 0)
             pd_log_err("reload", "%s; this camera is not watched", err.text);
         else
             reload->added++;
@@ -86,6 +96,7 @@ void pd_manager_reload(struct pd_manager *m)
     struct reload reload = {.manager = m, .tree = tree};
     const struct pd_config_diff diff = {on_camera_diff, on_key_diff, &reload};
     pd_config_diff(m->tree->config, config, &diff);
+    start_missing(&reload);
     apply_live_keys(m, config);
     pd_tree_unref(m->tree);
     m->tree = tree;

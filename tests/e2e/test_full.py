@@ -26,6 +26,20 @@ class Full(Case):
         self.assertEqual(len(client.status()[0]), CAMERAS_MAX)
         self.assertEqual(daemon.stop()[0], 0)
 
+    def test_one_that_found_no_place_is_started_by_the_next_reload(self):
+        daemon = self.daemon({f"c{i:03}": SLOW for i in range(CAMERAS_MAX)})
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_until("pose", camera="c007")
+        daemon.remove_camera("c007")
+        daemon.write_camera("d007", SLOW)
+        daemon.signal(signal.SIGHUP)
+        client.read_until("status", camera="c007", state="removed")
+        self.assertIn("this camera is not watched", daemon.log.read_text())
+        daemon.signal(signal.SIGHUP)
+        client.read_until("pose", camera="d007")
+        self.assertEqual(daemon.stop()[0], 0)
+
 
 if __name__ == "__main__":
     sys.argv.pop(1)
