@@ -4,7 +4,7 @@
  * `posed run` from configuration to exit code: the only part that knows the whole pipeline. manager.c runs and stops
  * it, manager_start.c opens its parts, manager_cameras.c starts, replaces and removes cameras and carries events,
  * manager_reload.c takes over a changed configuration, manager_watch.c looks after health and memory, manager_report.c
- * answers questions.
+ * answers questions, manager_metrics.c those of Prometheus.
  *
  * Loop thread, all of it.
  */
@@ -115,6 +115,9 @@ void pd_manager_on_second(uv_timer_t *timer);
 /* ---- manager_report.c ---- */
 /* All zero of a source that may be on its way out. */
 struct pd_source_stats pd_manager_source_stats(const struct pd_manager *m, const struct pd_camera *camera);
+/* What is told of a camera; @source: its numbers at this moment. */
+struct pd_camera_numbers pd_manager_camera_numbers(const struct pd_camera *camera,
+                                                   const struct pd_source_stats *source);
 extern const struct pd_server_ops pd_manager_server_ops;
 struct pd_totals {
     int cameras, up;
@@ -122,3 +125,6 @@ struct pd_totals {
     double fps; /* decoded, measured */
 };
 struct pd_totals pd_manager_totals(const struct pd_manager *m);
+
+/* ---- manager_metrics.c ---- */
+char *pd_manager_metrics(void *user); /* @user: the manager; the caller frees the text. NULL: out of memory */
