@@ -307,12 +307,12 @@ static void on_refused(uv_handle_t *handle)
 }
 
 /* The connection has to be taken to be turned away: with a word when the socket takes it. */
-static void refuse(struct pd_server *server)
+static bool refuse(struct pd_server *server)
 {
-    server->totals.refused++;
     uv_pipe_t *pipe = malloc(sizeof(*pipe));
     if (!pipe)
-        return;
+        return false;
+    server->totals.refused++;
     uv_pipe_init(server->params.loop, pipe, 0);
     if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)pipe) == 0) {
         struct pd_line *bye = pd_json_bye("too many clients", &(struct pd_client_numbers){0});
@@ -323,6 +323,7 @@ static void refuse(struct pd_server *server)
         pd_line_unref(bye);
     }
     uv_close((uv_handle_t *)pipe, on_refused);
+    return true;
 }
 
 /* New descriptors have the lowest free number, so the number tells how many are left. */
@@ -336,17 +337,14 @@ static bool leaves_reserve(const struct pd_client *client)
     return (rlim_t)fd < limit.rlim_cur - reserve;
 }
 
-void pd_client_accept(struct pd_server *server)
+bool pd_client_accept(struct pd_server *server)
 {
-    if (server->n_clients >= server->params.max_clients) {
-        refuse(server);
-        return;
-    }
+    if (server->n_clients >= server->params.max_clients)
+        return refuse(server);
     struct pd_client *client = calloc(1, sizeof(*client));
     if (!client || pd_hub_join(server->params.hub, &client->sub) < 0) {
         free(client);
-        refuse(server);
-        return;
+        return refuse(server);
     }
     client->server = server;
     client->since_ns = client->progress_ns = pd_now_ns();
@@ -360,16 +358,17 @@ void pd_client_accept(struct pd_server *server)
     client->pipe.data = client;
     if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&client->pipe) < 0) {
         pd_client_close(client);
-        return;
+        return true;
     }
     if (!leaves_reserve(client)) {
         server->totals.refused++;
         pd_server_complain(server, "a client is turned away: the last free file descriptors are kept for cameras");
         pd_client_finish(client, "too many open files");
-        return;
+        return true;
     }
     reply(client, server->params.ops->hello(server->params.user));
     if (!client->closing)
         read_lines(client);
     pd_client_flush(client);
+    return true;
 }

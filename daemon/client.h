@@ -46,8 +46,9 @@ struct pd_server {
     struct pd_request request; /* scratch: too big for a stack */
 };
 
-/* Accept the connection that is waiting. */
-void pd_client_accept(struct pd_server *server);
+/* Accept the connection that is waiting, or turn it away. False: no memory for either; libuv tells of no other one
+ * before this one is taken. */
+bool pd_client_accept(struct pd_server *server);
 /* Write as much as the socket takes. May begin to close the client; memory is freed by a later callback. */
 void pd_client_flush(struct pd_client *client);
 /* The second's look: slow, idle, gone. */

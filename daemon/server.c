@@ -104,10 +104,10 @@ static void close_listener(struct pd_server *server)
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct pd_server *server = listener->data;
-    if (status == 0) {
-        pd_client_accept(server);
+    if (status == 0 && pd_client_accept(server))
         return;
-    }
+    if (status == 0)
+        status = UV_ENOMEM;
     pd_server_complain(server, "clients have to wait: %s", uv_strerror(status));
     close_listener(server);
 }
