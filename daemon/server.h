@@ -40,8 +40,8 @@ struct pd_server_stats {
 struct pd_server;
 
 int pd_server_start(const struct pd_server_params *params, struct pd_server **ret_server, struct pd_err *err);
-/* Outboxes have new lines. Writes at once, or after a pause three times as long as the last round took, at most 40 ms:
- * a thousand subscribers get many lines with one write each, a few get each line at once. */
+/* Outboxes have new lines. Writes at once, or after a pause as long as the last round took, at most 8 ms: a thousand
+ * subscribers get many lines with one write each, a few get each line at once. */
 void pd_server_flush(struct pd_server *server);
 void pd_server_get_stats(const struct pd_server *server, struct pd_server_stats *ret_stats);
 void pd_server_set_limits(struct pd_server *server, int max_clients, int fd_reserve);
