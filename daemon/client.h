@@ -1,7 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One connection of the server's. Private to server.c and client.c. Loop thread.
+ * One connection of the server's: client.c accepts, writes and closes, client_requests.c reads and answers. Private to
+ * these and server.c. Loop thread.
  */
 #include "core/clock.h"
 #include "daemon/server.h"
@@ -56,7 +57,17 @@ void pd_client_check(struct pd_client *client, int64_t now_ns);
 /* Queue a bye with @reason (a constant) behind what waits, and close when it is out. */
 void pd_client_finish(struct pd_client *client, const char *reason);
 void pd_client_close(struct pd_client *client);
-/* server.c: the last callback of a client; the server may be waiting for it. */
+/* The other side has closed both ways, not only its sending one. */
+bool pd_client_peer_is_gone(const struct pd_client *client);
+/* Queue @line, which is taken. Without memory for an answer the client is better off without the connection. */
+void pd_client_reply(struct pd_client *client, struct pd_line *line);
+
+/* ---- client_requests.c ---- */
+/* Answer what has been read, as long as the client takes the answers, and read on. */
+void pd_client_read(struct pd_client *client);
+
+/* ---- server.c ---- */
+/* The last callback of a client; the server may be waiting for it. */
 void pd_server_client_gone(struct pd_server *server);
-/* server.c: a warning about clients that could not be taken, once a minute at most. */
+/* A warning about clients that could not be taken, once a minute at most. */
 void pd_server_complain(struct pd_server *server, const char *fmt, ...) PD_PRINTF(2, 3);
