@@ -98,60 +98,6 @@ static int open_file(struct pd_demux *d, const char *path, AVDictionary **opts, 
     return 0;
 }
 
-/* In words that tell what to do: libav's own are "4XX Client Error, but not one of 40{0,1,3,4}". */
-static int refused(const struct pd_demux *d, int status, bool known, struct pd_err *err)
-{
-    switch (status) {
-    case 401:
-        return pd_err_set(err, -EACCES, known ? "%s: user name or password refused (401)"
-                                              : "%s: wants a user name and a password, and has none (401)", d->name);
-    case 403:
-        return pd_err_set(err, -EACCES, "%s: access denied (403): this user or this machine may not watch", d->name);
-    case 404:
-        return pd_err_set(err, -ENOENT, "%s: there is no such stream (404): check the path of its URL", d->name);
-    case 429:
-    case 453:
-        return pd_err_set(err, -EBUSY, "%s: serves no more viewers (%d): end another one or lower its bit rate",
-                          d->name, status);
-    case 461:
-        return pd_err_set(err, -EPROTO, "%s: does not serve over this transport (461): try the other one", d->name);
-    default:
-        return pd_err_set(err, -EPROTO, "%s: %s (%d)", d->name,
-                          status < 500 ? "the request was refused" : "it cannot serve now", status);
-    }
-}
-
-/* libav gives no reason but "Input/output error". */
-static int refused_by_tls(const struct pd_demux *d, const char *why, struct pd_err *err)
-{
-    if (strstr(why, "failed verification"))
-        return pd_err_set(err, -EACCES, "%s: its certificate is out of date or not vouched for by ca_file", d->name);
-    if (strstr(why, "does not match hostname"))
-        return pd_err_set(err, -EACCES, "%s: its certificate is for another name: set tls_name to the one it bears",
-                          d->name);
-    return pd_err_set(err, -EPROTO, "%s: TLS: %s", d->name, why);
-}
-
-static int no_descriptors(const struct pd_demux *d, int code, struct pd_err *err)
-{
-    return pd_err_set(err, code, "%s: too many open files: raise LimitNOFILE= of the unit", d->name);
-}
-
-static int failed(const struct pd_demux *d, int averror, bool known, struct pd_err *err)
-{
-    char why[128];
-    int status = pd_av_log_take_status();
-    if (status >= 400)
-        return refused(d, status, known, err);
-    if (averror == AVERROR(EMFILE) || averror == AVERROR(ENFILE))
-        return no_descriptors(d, averror, err);
-    if (averror == AVERROR(EPERM) && d->tls.open)
-        return pd_err_set(err, -EACCES, "%s: leads to an address without TLS, where nothing could be checked", d->name);
-    if (pd_av_log_take_tls(why, sizeof(why)))
-        return refused_by_tls(d, why, err);
-    return pd_av_err(err, averror, d->name, "cannot be opened");
-}
-
 static int open_url(struct pd_demux *d, const struct pd_reader_params *params, const struct pd_input *input,
                     AVDictionary **opts, struct pd_err *err)
 {
@@ -167,7 +113,7 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
         d->fmt->max_streams = STREAMS_MAX;
         int r = pd_descriptors_left(DESCRIPTORS);
         if (r < 0)
-            return no_descriptors(d, r, err);
+            return pd_diagnose_descriptors(d->name, r, err);
         r = pd_resolve(input, &d->interrupt, err);
         if (d->interrupt.code)
             return cancelled(d, err, "looking up its host name");
@@ -189,7 +135,7 @@ static int open_url(struct pd_demux *d, const struct pd_reader_params *params, c
     if (d->interrupt.code)
         return cancelled(d, err, "connecting");
     bool known = input->user || params->username || params->password;
-    return failed(d, r, known, err);
+    return pd_diagnose_camera(d->name, r, known, d->tls.open, err);
 }
 
 static int check_options(struct pd_demux *d, const AVDictionary *opts, struct pd_err *err)

@@ -7,7 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <libavutil/error.h>
+
 #include "decode/av.h"
+
+/* ---- files ---- */
 
 int pd_diagnose_access(const char *path, struct pd_err *err)
 {
@@ -86,4 +90,60 @@ int pd_diagnose_refusal(const char *path, int averror, struct pd_err *err)
     if (r == -EBADMSG)
         return pd_err_set(err, r, "%s: not a picture or a video of a known kind, or damaged at its start", path);
     return pd_av_err(err, averror, path, "cannot be read");
+}
+
+/* ---- cameras ---- */
+
+/* In words that tell what to do: libav's own are "4XX Client Error, but not one of 40{0,1,3,4}". */
+static int refused(const char *name, int status, bool known, struct pd_err *err)
+{
+    switch (status) {
+    case 401:
+        return pd_err_set(err, -EACCES, known ? "%s: user name or password refused (401)"
+                                              : "%s: wants a user name and a password, and has none (401)", name);
+    case 403:
+        return pd_err_set(err, -EACCES, "%s: access denied (403): this user or this machine may not watch", name);
+    case 404:
+        return pd_err_set(err, -ENOENT, "%s: there is no such stream (404): check the path of its URL", name);
+    case 429:
+    case 453:
+        return pd_err_set(err, -EBUSY, "%s: serves no more viewers (%d): end another one or lower its bit rate",
+                          name, status);
+    case 461:
+        return pd_err_set(err, -EPROTO, "%s: does not serve over this transport (461): try the other one", name);
+    default:
+        return pd_err_set(err, -EPROTO, "%s: %s (%d)", name,
+                          status < 500 ? "the request was refused" : "it cannot serve now", status);
+    }
+}
+
+/* libav gives no reason but "Input/output error". */
+static int refused_by_tls(const char *name, const char *why, struct pd_err *err)
+{
+    if (strstr(why, "failed verification"))
+        return pd_err_set(err, -EACCES, "%s: its certificate is out of date or not vouched for by ca_file", name);
+    if (strstr(why, "does not match hostname"))
+        return pd_err_set(err, -EACCES, "%s: its certificate is for another name: set tls_name to the one it bears",
+                          name);
+    return pd_err_set(err, -EPROTO, "%s: TLS: %s", name, why);
+}
+
+int pd_diagnose_descriptors(const char *name, int code, struct pd_err *err)
+{
+    return pd_err_set(err, code, "%s: too many open files: raise LimitNOFILE= of the unit", name);
+}
+
+int pd_diagnose_camera(const char *name, int averror, bool known, bool checked, struct pd_err *err)
+{
+    char why[128];
+    int status = pd_av_log_take_status();
+    if (status >= 400)
+        return refused(name, status, known, err);
+    if (averror == AVERROR(EMFILE) || averror == AVERROR(ENFILE))
+        return pd_diagnose_descriptors(name, averror, err);
+    if (averror == AVERROR(EPERM) && checked)
+        return pd_err_set(err, -EACCES, "%s: leads to an address without TLS, where nothing could be checked", name);
+    if (pd_av_log_take_tls(why, sizeof(why)))
+        return refused_by_tls(name, why, err);
+    return pd_av_err(err, averror, name, "cannot be opened");
 }

@@ -1,7 +1,8 @@
 #pragma once
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Why a local file could not be opened, in words that help: libav only says "invalid data".
+ * Why an input could not be opened, in words that help: libav only says "invalid data" of a file, and "input/output
+ * error" of a camera.
  */
 #include "core/err.h"
 
@@ -11,3 +12,9 @@ int pd_diagnose_access(const char *path, struct pd_err *err);
 int pd_diagnose_refusal(const char *path, int averror, struct pd_err *err);
 /* Whether the file starts like text that is no picture format written as text. */
 bool pd_diagnose_is_text(const char *path);
+
+/* After libav refused the camera called @name with @averror, on the thread that tried. @known: it was given a user name
+ * or a password; @checked: its certificate had to be vouched for. Returns a negative errno. */
+int pd_diagnose_camera(const char *name, int averror, bool known, bool checked, struct pd_err *err);
+/* Without a descriptor left. Returns @code. */
+int pd_diagnose_descriptors(const char *name, int code, struct pd_err *err);
