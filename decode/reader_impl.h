@@ -47,7 +47,7 @@ int pd_reader_open_pictures(const struct pd_reader_params *params, struct pd_inp
 int pd_reader_open_pattern(const struct pd_reader_params *params, struct pd_input *input,
                            struct pd_reader **ret_reader, struct pd_err *err);
 
-/* For source.c */
+/* For source_connection.c */
 void pd_reader_set_progress(struct pd_reader *reader, void (*progress)(void *user), void *user);
 void pd_reader_set_discard(struct pd_reader *reader, enum pd_discard discard);
 bool pd_reader_hardware(const struct pd_reader *reader);
