@@ -158,6 +158,58 @@ static int fold_backward(struct pd_lower *lw, const struct pd_uses *u, struct pd
     return r < 0 ? r : 1;
 }
 
+/* What @affine made is now made by its input. */
+static void drop(struct pd_lower *lw, struct pd_uses *u, int *replaced, struct pd_layer *affine)
+{
+    int in = affine->in[0], out = affine->out;
+    if (in != lw->input && u->count[in] == 1) /* the output keeps the name that the file gave it */
+        memcpy(lw->tensors[in].name, lw->tensors[out].name, PD_NAME_MAX);
+    redirect(lw, replaced, out, in);
+    u->count[in] += u->count[out] - 1;
+    affine->out = -1;
+}
+
+/* Every affine layer into what made its input; @chains: only those behind another affine layer. */
+static int fold_all_backward(struct pd_lower *lw, struct pd_uses *u, int *replaced, bool chains)
+{
+    for (int i = 0; i < lw->n_layers; i++) {
+        struct pd_layer *l = &lw->layers[i];
+        if (l->out < 0)
+            continue;
+        for (int k = 0; k < l->n_in; k++)
+            l->in[k] = resolve(replaced, l->in[k]);
+        if (l->kind != PD_LAYER_AFFINE)
+            continue;
+        int p = u->producer[l->in[0]];
+        if (chains && !is_identity(lw, l) && (p < 0 || lw->layers[p].kind != PD_LAYER_AFFINE))
+            continue;
+        int r = fold_backward(lw, u, l);
+        if (r < 0)
+            return r;
+        if (r > 0)
+            drop(lw, u, replaced, l);
+    }
+    pd_lower_recount(lw, u);
+    return 0;
+}
+
+/* What is left into the convolution behind it. */
+static int fold_all_forward(struct pd_lower *lw, const struct pd_uses *u)
+{
+    for (int i = 0; i < lw->n_layers; i++) {
+        struct pd_layer *a = &lw->layers[i];
+        if (a->out < 0 || a->kind != PD_LAYER_AFFINE || u->count[a->out] != 1 || u->reader[a->out] < 0 ||
+            !can_fold_before(lw, a, &lw->layers[u->reader[a->out]]))
+            continue;
+        int r = fold_before(lw, a, u->reader[a->out]);
+        if (r < 0)
+            return r;
+        lw->layers[u->reader[a->out]].in[0] = a->in[0];
+        a->out = -1;
+    }
+    return 0;
+}
+
 int pd_lower_fold(struct pd_lower *lw)
 {
     struct pd_uses u;
@@ -166,46 +218,9 @@ int pd_lower_fold(struct pd_lower *lw)
     if (r < 0 || !replaced)
         return r < 0 ? r : pd_lower_no_memory(lw);
     memset(replaced, 0xff, (size_t)lw->n_tensors * sizeof(*replaced));
-
     /* First affine into affine, so that a long chain costs its channels and not the convolution's weights each time. */
-    for (int pass = 0; pass < 2; pass++) {
-        for (int i = 0; i < lw->n_layers; i++) {
-            struct pd_layer *l = &lw->layers[i];
-            if (l->out < 0)
-                continue;
-            for (int k = 0; k < l->n_in; k++)
-                l->in[k] = resolve(replaced, l->in[k]);
-            if (l->kind != PD_LAYER_AFFINE)
-                continue;
-            int p = u.producer[l->in[0]];
-            if (pass == 0 && !is_identity(lw, l) && (p < 0 || lw->layers[p].kind != PD_LAYER_AFFINE))
-                continue;
-            r = fold_backward(lw, &u, l);
-            if (r < 0)
-                return r;
-            if (r > 0) {
-                /* The output keeps the name that the file gave it. */
-                int in = l->in[0], out = l->out;
-                if (in != lw->input && u.count[in] == 1)
-                    memcpy(lw->tensors[in].name, lw->tensors[out].name, PD_NAME_MAX);
-                redirect(lw, replaced, out, in);
-                u.count[in] += u.count[out] - 1;
-                l->out = -1;
-            }
-        }
-        pd_lower_recount(lw, &u);
-    }
-    /* Then what is left into the convolution behind it. */
-    for (int i = 0; i < lw->n_layers; i++) {
-        struct pd_layer *a = &lw->layers[i];
-        if (a->out < 0 || a->kind != PD_LAYER_AFFINE || u.count[a->out] != 1 || u.reader[a->out] < 0 ||
-            !can_fold_before(lw, a, &lw->layers[u.reader[a->out]]))
-            continue;
-        r = fold_before(lw, a, u.reader[a->out]);
-        if (r < 0)
-            return r;
-        lw->layers[u.reader[a->out]].in[0] = a->in[0];
-        a->out = -1;
-    }
-    return 0;
+    r = fold_all_backward(lw, &u, replaced, true);
+    if (r == 0)
+        r = fold_all_backward(lw, &u, replaced, false);
+    return r < 0 ? r : fold_all_forward(lw, &u);
 }

@@ -208,55 +208,78 @@ static bool in_file_order(const struct index *ix)
     return true;
 }
 
-/* Kahn's algorithm; the successors of all nodes in one array, so that time and memory are linear in the file. */
+/* Which nodes wait for which. The successors of all nodes are in one array, so that time and memory are linear in the
+ * file. */
+struct edges {
+    int *first, *successors; /* those of node i: successors[first[i]] up to, not including, successors[first[i + 1]] */
+    int *waiting;            /* of each node: for how many inputs */
+};
+
+#define FOR_EACH_EDGE(ix, from, to)                                                                                    \
+    for (int to = 0; to < (ix)->onnx->n_nodes; to++)                                                                   \
+        for (int k_ = 0, from; k_ < (ix)->onnx->nodes[to].n_in; k_++)                                                  \
+            if ((ix)->onnx->nodes[to].in[k_] >= 0 && (from = (ix)->producer[(ix)->onnx->nodes[to].in[k_]]) >= 0)
+
+static int find_edges(struct index *ix, struct edges *e)
+{
+    struct pd_arena *arena = ix->onnx->arena;
+    size_t n = (size_t)ix->onnx->n_nodes, n_edges = 0;
+    e->first = pd_arena_alloc(arena, n + 2, sizeof(*e->first));
+    e->waiting = pd_arena_alloc(arena, n, sizeof(*e->waiting));
+    if (!e->first || !e->waiting)
+        return out_of_budget(ix);
+    FOR_EACH_EDGE(ix, from, to)
+    {
+        e->first[from + 2]++;
+        e->waiting[to]++;
+        n_edges++;
+    }
+    e->successors = pd_arena_alloc(arena, n_edges, sizeof(*e->successors));
+    if (!e->successors)
+        return out_of_budget(ix);
+    for (size_t i = 2; i < n + 2; i++)
+        e->first[i] += e->first[i - 1];
+    FOR_EACH_EDGE(ix, from, to)
+    e->successors[e->first[from + 1]++] = to;
+    return 0;
+}
+
+static int cycle(struct index *ix, const int *waiting)
+{
+    const struct pd_onnx *o = ix->onnx;
+    int stuck = 0;
+    while (!waiting[stuck])
+        stuck++;
+    return pd_err_set(ix->err, -EINVAL, "%s: node '%.80s' (%.40s): waits for its own output (the graph has a cycle)",
+                      o->file, o->nodes[stuck].name, o->nodes[stuck].op);
+}
+
+/* Kahn's algorithm. */
 static int order_nodes(struct index *ix)
 {
     struct pd_onnx *o = ix->onnx;
     if (in_file_order(ix))
         return 0;
-    size_t n = (size_t)o->n_nodes, n_edges = 0;
-    int *first = pd_arena_alloc(o->arena, n + 2, sizeof(*first));
-    int *waiting = pd_arena_alloc(o->arena, n, sizeof(*waiting));
-    int *queue = pd_arena_alloc(o->arena, n, sizeof(*queue));
-    struct pd_onnx_node *sorted = pd_arena_alloc(o->arena, n, sizeof(*sorted));
-    if (!first || !waiting || !queue || !sorted)
+    struct edges e;
+    int r = find_edges(ix, &e);
+    if (r < 0)
+        return r;
+    int *queue = pd_arena_alloc(o->arena, (size_t)o->n_nodes, sizeof(*queue));
+    struct pd_onnx_node *sorted = pd_arena_alloc(o->arena, (size_t)o->n_nodes, sizeof(*sorted));
+    if (!queue || !sorted)
         return out_of_budget(ix);
-#define FOR_EACH_EDGE(from, to)                                                                                        \
-    for (int to = 0; to < o->n_nodes; to++)                                                                            \
-        for (int k_ = 0, from; k_ < o->nodes[to].n_in; k_++)                                                           \
-            if (o->nodes[to].in[k_] >= 0 && (from = ix->producer[o->nodes[to].in[k_]]) >= 0)
-    FOR_EACH_EDGE(from, to)
-    {
-        first[from + 2]++;
-        waiting[to]++;
-        n_edges++;
-    }
-    int *successors = pd_arena_alloc(o->arena, n_edges, sizeof(*successors));
-    if (!successors)
-        return out_of_budget(ix);
-    for (size_t i = 2; i < n + 2; i++)
-        first[i] += first[i - 1];
-    FOR_EACH_EDGE(from, to)
-    successors[first[from + 1]++] = to;
-#undef FOR_EACH_EDGE
     int head = 0, tail = 0;
     for (int i = 0; i < o->n_nodes; i++)
-        if (!waiting[i])
+        if (!e.waiting[i])
             queue[tail++] = i;
     for (; head < tail; head++) {
         sorted[head] = o->nodes[queue[head]];
-        for (int s = first[queue[head]]; s < first[queue[head] + 1]; s++)
-            if (!--waiting[successors[s]])
-                queue[tail++] = successors[s];
+        for (int s = e.first[queue[head]]; s < e.first[queue[head] + 1]; s++)
+            if (!--e.waiting[e.successors[s]])
+                queue[tail++] = e.successors[s];
     }
-    if (head < o->n_nodes) {
-        int stuck = 0;
-        while (!waiting[stuck])
-            stuck++;
-        return pd_err_set(ix->err, -EINVAL,
-                          "%s: node '%.80s' (%.40s): waits for its own output (the graph has a cycle)", o->file,
-                          o->nodes[stuck].name, o->nodes[stuck].op);
-    }
+    if (head < o->n_nodes)
+        return cycle(ix, e.waiting);
     o->nodes = sorted;
     return 0;
 }
