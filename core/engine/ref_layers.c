@@ -284,6 +284,16 @@ static struct image image_of(int tensor, const struct pd_shape *shapes, float *c
     return (struct image){tensors[tensor], shapes[tensor].c, shapes[tensor].h, shapes[tensor].w};
 }
 
+static void concat(const struct pd_layer *l, const struct pd_shape *shapes, float *const *tensors, float *to)
+{
+    for (int k = 0; k < l->n_in; k++) {
+        struct image part = image_of(l->in[k], shapes, tensors);
+        size_t n = (size_t)part.c * plane_size(&part);
+        memcpy(to, part.data, n * sizeof(*to));
+        to += n;
+    }
+}
+
 void pd_ref_layer(const struct pd_net *net, const struct pd_layer *l, const float *weight,
                   const struct pd_shape *shapes, float *const *tensors)
 {
@@ -314,12 +324,7 @@ void pd_ref_layer(const struct pd_net *net, const struct pd_layer *l, const floa
         multiply(&in, &second, &out);
         break;
     case PD_LAYER_CONCAT:
-        for (int k = 0; k < l->n_in; k++) {
-            struct image part = image_of(l->in[k], shapes, tensors);
-            size_t n = (size_t)part.c * plane_size(&part);
-            memcpy(to, part.data, n * sizeof(*to));
-            to += n;
-        }
+        concat(l, shapes, tensors, to);
         break;
     case PD_LAYER_SLICE:
         memcpy(to, row(&in, l->slice_from, 0), (size_t)out.c * plane_size(&out) * sizeof(*to));
