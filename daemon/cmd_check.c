@@ -131,7 +131,8 @@ static int print_form(const struct arguments *args)
     return r < 0 ? PD_EXIT_FAILURE : PD_EXIT_OK;
 }
 
-static int run(int argc, char **argv)
+/* Returns -1 with @args set, or the exit code when the program has nothing more to do. */
+static int parse(int argc, char **argv, struct arguments *args)
 {
     enum { OPT_CAMERAS = 256, OPT_FILES, OPT_JSON, OPT_PRINT, OPT_SCOPE };
     static const struct option long_options[] = {
@@ -141,42 +142,42 @@ static int run(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    struct arguments args = {.config = PD_SYSCONFDIR "/posed.json", .scope = "daemon"};
     int c;
     opterr = 0; /* one line of our own instead */
     while ((c = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
-        switch (c) {
-        case 'c':
-            args.config = optarg;
-            break;
-        case OPT_CAMERAS:
-            args.cameras = true;
-            break;
-        case OPT_FILES:
-            args.files = true;
-            break;
-        case OPT_JSON:
-            args.json = true;
-            break;
-        case OPT_PRINT:
-            args.print = optarg;
-            break;
-        case OPT_SCOPE:
-            args.scope = optarg;
-            break;
-        case 'h':
+        if (c == 'c') {
+            args->config = optarg;
+        } else if (c == OPT_CAMERAS) {
+            args->cameras = true;
+        } else if (c == OPT_FILES) {
+            args->files = true;
+        } else if (c == OPT_JSON) {
+            args->json = true;
+        } else if (c == OPT_PRINT) {
+            args->print = optarg;
+        } else if (c == OPT_SCOPE) {
+            args->scope = optarg;
+        } else if (c == 'h') {
             usage(stdout);
             return PD_EXIT_OK;
-        default:
+        } else {
             fprintf(stderr, "posed check: '%s' is no option, or lacks its value; see posed check --help\n",
                     argv[optind - 1]);
             return PD_EXIT_USAGE;
         }
     }
-    if (optind < argc) {
-        fprintf(stderr, "posed check: does not know what to do with '%s'; see posed check --help\n", argv[optind]);
-        return PD_EXIT_USAGE;
-    }
+    if (optind == argc)
+        return -1;
+    fprintf(stderr, "posed check: does not know what to do with '%s'; see posed check --help\n", argv[optind]);
+    return PD_EXIT_USAGE;
+}
+
+static int run(int argc, char **argv)
+{
+    struct arguments args = {.config = PD_SYSCONFDIR "/posed.json", .scope = "daemon"};
+    int code = parse(argc, argv, &args);
+    if (code >= 0)
+        return code;
     if (args.print)
         return print_form(&args);
     struct pd_check check = {.findings = args.json ? json_array() : NULL};

@@ -62,50 +62,61 @@ static char *dir_of(const char *path)
     return dir ? realpath(dir, NULL) : NULL;
 }
 
-/* The whole of regular file @path, 0-terminated. Reports and leaves *ret_text NULL when it cannot be had. */
-static int read_text(struct pd_config_doc *doc, const char *path)
+/* Up to @cap bytes of @fd. How many, or a negative errno. */
+static ssize_t read_all(int fd, char *text, size_t cap)
 {
-    /* O_NONBLOCK: a FIFO in the directory must not hang the daemon; it has no meaning for regular files */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        pd_config_problem(doc, 0, "", "cannot be read: %s", strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        pd_config_problem(doc, 0, "", "found something that is no regular file, expected a JSON file");
-        goto out;
-    }
-    if (st.st_size > PD_CONFIG_FILE_MAX) {
-        pd_config_problem(doc, 0, "", "found %lld bytes, expected at most %d", (long long)st.st_size,
-                          PD_CONFIG_FILE_MAX);
-        goto out;
-    }
-    size_t cap = (size_t)st.st_size;
-    char *text = malloc(cap + 1);
-    if (!text) {
-        close(fd);
-        return -ENOMEM;
-    }
     size_t size = 0;
     ssize_t n = 0;
     while (size < cap && (n = read(fd, text + size, cap - size)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            pd_config_problem(doc, 0, "", "cannot be read: %s", strerror(errno));
-            free(text);
-            goto out;
-        }
-        size += (size_t)n;
+        if (n > 0)
+            size += (size_t)n;
+        else if (errno != EINTR)
+            return -errno;
+    }
+    return (ssize_t)size;
+}
+
+/* Whether @fd, opened or not, is a file to be read; else the report says why it is not. */
+static bool is_readable(struct pd_config_doc *doc, int fd, struct stat *st)
+{
+    if (fd < 0 || fstat(fd, st) < 0)
+        pd_config_problem(doc, 0, "", "cannot be read: %s", strerror(errno));
+    else if (!S_ISREG(st->st_mode))
+        pd_config_problem(doc, 0, "", "found something that is no regular file, expected a JSON file");
+    else if (st->st_size > PD_CONFIG_FILE_MAX)
+        pd_config_problem(doc, 0, "", "found %lld bytes, expected at most %d", (long long)st->st_size,
+                          PD_CONFIG_FILE_MAX);
+    else
+        return true;
+    return false;
+}
+
+/* The whole of regular file @path, 0-terminated. Reports and leaves doc->text NULL when it cannot be had; -ENOMEM. */
+static int read_text(struct pd_config_doc *doc, const char *path)
+{
+    /* O_NONBLOCK: a FIFO in the directory must not hang the daemon; it has no meaning for regular files */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r = 0;
+    struct stat st;
+    if (!is_readable(doc, fd, &st))
+        goto out;
+    char *text = malloc((size_t)st.st_size + 1);
+    if (!text) {
+        r = -ENOMEM;
+        goto out;
+    }
+    ssize_t size = read_all(fd, text, (size_t)st.st_size);
+    if (size < 0) {
+        pd_config_problem(doc, 0, "", "cannot be read: %s", strerror((int)-size));
+        free(text);
+        goto out;
     }
     text[size] = 0;
     doc->text = text;
-    doc->size = size;
+    doc->size = (size_t)size;
 out:
     if (fd >= 0)
         close(fd);
-    return 0;
+    return r;
 }
 
 static int parse_text(struct pd_config_doc *doc)

@@ -278,6 +278,28 @@ static double number(const char *option, const char *text, double lo, double hi)
     return -1;
 }
 
+static int run_command(const char *name, const struct options *o)
+{
+    for (size_t i = 0; i < PD_ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i].name, name))
+            continue;
+        if (o->n_cameras > 0 && commands[i].run != watch) {
+            fprintf(stderr, "posectl: %s takes no arguments\n", name);
+            return PD_EXIT_USAGE;
+        }
+        struct pd_err err;
+        json_t *hello;
+        if (pd_link_open(&the_link, o->socket, &hello, &err) < 0)
+            return fail(&err);
+        json_decref(hello);
+        int code = commands[i].run(&the_link, o, &err);
+        pd_link_close(&the_link);
+        return code;
+    }
+    fprintf(stderr, "posectl: no command '%s'; see posectl --help\n", name);
+    return PD_EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
     enum { SOCKET = 256, JSON, MAX_FPS, COUNT };
@@ -305,28 +327,10 @@ int main(int argc, char **argv)
         else if (opt == '?')
             return fprintf(stderr, "posectl: see posectl --help\n"), PD_EXIT_USAGE;
     }
-    const char *name = optind < argc ? argv[optind] : "";
     o.n_cameras = argc - optind - 1;
     o.cameras = argv + optind + 1;
-    for (size_t i = 0; i < PD_ARRAY_SIZE(commands); i++) {
-        if (strcmp(commands[i].name, name))
-            continue;
-        if (o.n_cameras > 0 && commands[i].run != watch) {
-            fprintf(stderr, "posectl: %s takes no arguments\n", name);
-            return PD_EXIT_USAGE;
-        }
-        struct pd_err err;
-        json_t *hello;
-        if (pd_link_open(&the_link, o.socket, &hello, &err) < 0)
-            return fail(&err);
-        json_decref(hello);
-        int code = commands[i].run(&the_link, &o, &err);
-        pd_link_close(&the_link);
-        return code;
-    }
-    if (*name)
-        fprintf(stderr, "posectl: no command '%s'; see posectl --help\n", name);
-    else
-        usage(stderr);
+    if (optind < argc)
+        return run_command(argv[optind], &o);
+    usage(stderr);
     return PD_EXIT_USAGE;
 }
