@@ -200,7 +200,8 @@ int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **r
     if (camera->index < 0) {
         int r = camera->index;
         pd_camera_destroy(camera);
-        return pd_err_set(err, r, "at most %d cameras", PD_CAMERAS_MAX);
+        return r == -ENOSPC ? pd_err_set(err, r, "at most %d cameras", PD_CAMERAS_MAX)
+                            : pd_err_set(err, r, "out of memory");
     }
     *ret_camera = camera;
     return 0;
