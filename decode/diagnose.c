@@ -61,11 +61,12 @@ static bool mp4_without_index(const char *path)
     bool ftyp = false, moov = false;
     off_t at = 0;
     unsigned char box[16];
-    for (int i = 0; i < 1000 && !moov && pread(fd, box, 16, at) >= 8; i++) {
+    ssize_t n;
+    for (int i = 0; i < 1000 && !moov && (n = pread(fd, box, 16, at)) >= 8; i++) {
         uint64_t size = big_endian(box, 4);
         ftyp |= !memcmp(box + 4, "ftyp", 4);
         moov |= !memcmp(box + 4, "moov", 4);
-        if (size == 1)
+        if (size == 1 && n == 16)
             size = big_endian(box + 8, 8);
         if (size < 8 || size > (uint64_t)INT64_MAX - (uint64_t)at)
             break;
