@@ -98,7 +98,7 @@ int pd_dnn_place_arena(struct pd_dnn_plan *plan, struct pd_err *err);
 int pd_dnn_root(const struct pd_dnn_plan *plan, int tensor, int *ret_at);
 bool pd_dnn_is_depthwise(const struct pd_net *net, const struct pd_layer *layer);
 
-/* ---- onednn_layers.c: the steps of one layer ---- */
+/* ---- onednn_layers.c: the steps of one layer, see onednn_builder.h ---- */
 int pd_dnn_add_layer(struct pd_dnn_plan *plan, int layer, struct pd_err *err);
 
 /* ---- onednn_weights.c: weights in the layouts that primitives want, shared by all plans of a network ---- */
