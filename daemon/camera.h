@@ -89,6 +89,7 @@ struct pd_camera {
     char told[256];      /* the reason of the last line that said it is down, "" since it was up */
     int64_t told_ns;
     bool end_waits;      /* the file has ended; told once its last frames are settled */
+    bool state_untold;   /* for want of memory; tried again each second */
     bool stopping;       /* the source is being destroyed, or waits for its frames to settle */
     bool source_gone;
     struct pd_watchdog_call late; /* of the decode thread, beyond its deadline */

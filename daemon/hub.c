@@ -238,8 +238,8 @@ void pd_hub_status(struct pd_hub *hub, int camera, struct pd_line *line)
     pd_hub_spread(hub, NULL); /* behind the poses that were published before it */
     pd_line_unref(cam->status);
     cam->status = line;
-    for (struct pd_subscriber *sub = hub->subscribers; line && sub; sub = sub->next)
-        if (pd_outbox_status(&sub->outbox, camera, line) < 0)
+    for (struct pd_subscriber *sub = hub->subscribers; sub; sub = sub->next)
+        if (line ? pd_outbox_status(&sub->outbox, camera, line) < 0 : sub->subscribed)
             sub->evicted = true; /* a state that is never told would be a lie */
 }
 

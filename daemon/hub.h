@@ -43,7 +43,8 @@ void pd_hub_spread(struct pd_hub *hub, void (*each)(struct pd_subscriber *sub));
 void pd_hub_settle(struct pd_hub *hub, int camera, uint64_t seq);
 /* The highest sequence number published or settled. */
 uint64_t pd_hub_last_seq(const struct pd_hub *hub, int camera);
-/* Send the camera's new state to those who want status lines, and keep it for those who come later. Takes @line. */
+/* Send the camera's new state to those who want status lines, and keep it for those who come later. Takes @line.
+ * NULL, for want of memory: subscribers are evicted, those who come later are told of no state. */
 void pd_hub_status(struct pd_hub *hub, int camera, struct pd_line *line);
 
 /* A subscriber. Its outbox belongs to the hub's list from join to leave. */

@@ -86,6 +86,8 @@ int pd_manager_start_camera(struct pd_manager *m, struct pd_tree *tree, const st
                             const struct pd_camera *before, struct pd_err *err);
 /* It goes once its frames are settled; then its next_config is started, if there is one. */
 void pd_manager_stop_camera(struct pd_manager *m, struct pd_camera *camera);
+/* States that could not be told for want of memory. */
+void pd_manager_tell_again(struct pd_manager *m);
 void pd_manager_on_event(struct pd_manager *m, struct pd_event *event);
 /* Take what was posted, settle cameras with nothing under way, go on with those that stop. */
 void pd_manager_drain(struct pd_manager *m);

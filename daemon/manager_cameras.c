@@ -17,7 +17,18 @@ static void publish_state(struct pd_manager *m, struct pd_camera *camera)
         .camera = camera->config->name, .state = pd_source_state_name(camera->state), .reason = camera->reason,
         .since_us = camera->since_us, .retry_s = camera->retry_s,
     };
-    pd_hub_status(m->hub, camera->hub, pd_json_status(&status));
+    struct pd_line *line = pd_json_status(&status);
+    if (!line && camera->state_untold)
+        return; /* who is there now was told of no state */
+    camera->state_untold = !line;
+    pd_hub_status(m->hub, camera->hub, line);
+}
+
+void pd_manager_tell_again(struct pd_manager *m)
+{
+    for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
+        if (camera->state_untold)
+            publish_state(m, camera);
 }
 
 /* That it is down is told at once, and again when the reason becomes another one: the password may be changed while the
@@ -284,7 +295,7 @@ void pd_manager_finish_cameras(struct pd_manager *m)
 bool pd_manager_all_ended(const struct pd_manager *m)
 {
     for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next)
-        if (camera->state != PD_SOURCE_ENDED || camera->end_waits)
+        if (camera->state != PD_SOURCE_ENDED || camera->end_waits || camera->state_untold)
             return false;
     return m->cameras != NULL;
 }

@@ -98,6 +98,7 @@ void pd_manager_on_second(uv_timer_t *timer)
     pd_notify("STATUS=%d/%d cameras up, %.0f frames/s, %d clients", t.up, t.cameras, t.fps,
               pd_hub_subscribers(m->hub));
     int64_t now = pd_now_ns();
+    pd_manager_tell_again(m);
     give_memory_back(m, now);
     struct pd_err why;
     bool healthy = is_healthy(m, now, &why);

@@ -594,6 +594,29 @@ static void above_the_total_the_slowest_is_let_go(void **state)
     pd_hub_destroy(hub);
 }
 
+static void a_state_that_cannot_be_told_is_no_old_one(void **state)
+{
+    struct pd_hub *hub = hub_with(100000, 2);
+    struct reader *told = reader_of(hub), *asks = reader_of(hub);
+    subscribe(hub, told, true, PD_TYPE_STATUS, 0);
+    status(hub, 0, "up");
+    read_all(hub, told);
+    pd_hub_status(hub, 0, NULL);
+    assert_true(told->sub.evicted);
+    assert_false(asks->sub.evicted); /* it has subscribed to nothing */
+
+    subscribe(hub, asks, true, PD_TYPE_STATUS, 0);
+    read_all(hub, asks);
+    assert_string_equal(asks->view[0].state, "");
+    status(hub, 0, "down");
+    read_all(hub, asks);
+    assert_string_equal(asks->view[0].state, "down");
+    leave(hub, told);
+    leave(hub, asks);
+    pd_hub_destroy(hub);
+    assert_int_equal(pd_line_live_bytes(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -611,6 +634,7 @@ int main(void)
         cmocka_unit_test(spreading_inside_a_spread_tells_nothing_twice),
         cmocka_unit_test(subscribers_who_miss_the_same_share_the_line_that_says_so),
         cmocka_unit_test(above_the_total_the_slowest_is_let_go),
+        cmocka_unit_test(a_state_that_cannot_be_told_is_no_old_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
