@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syslog.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
@@ -17,16 +19,41 @@
 #include "core/log.h"
 
 #define CAMERA "camera "
+#define PATIENCE_S 1 /* with a service manager that must hear something and has no room for it */
+
+/* In place of sd_notify(), which waits for ever: a manager that does not get to read has room for some 10 datagrams. */
+static void tell_manager(const char *path, const char *state)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = PATIENCE_S};
+    const size_t n = strlen(path);
+    const bool must_be_heard = strstr(state, "READY=1") || strstr(state, "RELOADING=1");
+    if ((path[0] != '/' && path[0] != '@') || n >= sizeof(to.sun_path))
+        return;
+    memcpy(to.sun_path, path, n);
+    if (path[0] == '@') /* an abstract address */
+        to.sun_path[0] = 0;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL | (must_be_heard ? 0 : MSG_DONTWAIT), (struct sockaddr *)&to,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+    close(fd);
+}
 
 void pd_notify(const char *fmt, ...)
 {
+    const char *path = getenv("NOTIFY_SOCKET");
+    if (!path)
+        return;
     char state[512];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(state, sizeof(state), fmt, ap);
     va_end(ap);
     /* Without a service manager, or with one that does not answer, the daemon does its work all the same. */
-    (void)sd_notify(0, state);
+    tell_manager(path, state);
 }
 
 static bool to_journal(enum pd_log_level level, const char *context, const char *message)

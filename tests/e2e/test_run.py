@@ -3,6 +3,7 @@
 """`posed run` and its socket, with the null engine on synthetic cameras.
 
 usage: test_run.py POSED"""
+import contextlib
 import json
 import os
 import signal
@@ -387,6 +388,19 @@ class Watchdog(Case):
         if "READY=1" not in self.hear(s, 1):
             self.skipTest("built without systemd")
         return daemon, s
+
+    def test_a_manager_that_hears_nothing_holds_nobody_up(self):
+        _, more = self.listen()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    other.sendto(b"", more["NOTIFY_SOCKET"])
+        daemon = self.daemon({"a": live()}, env=more)
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_while(lambda: client.delivered.get("a", 0) < 60)  # of two seconds: it tells something each second
+        self.assertEqual(daemon.stop()[0], 0)
 
     def test_it_starves_when_the_engine_hangs_though_cameras_go_on(self):
         daemon, s = self.start({"a": live(), "b": live()}, {"POSED_NULL_HANG_AFTER": "40"})
