@@ -137,6 +137,11 @@ class Client:
         while self.read() is not None:
             pass
 
+    def catch_up(self):
+        """Reads all that was sent until now."""
+        self.send({"request": "ping"})
+        self.read_until("pong")
+
     def read_while(self, condition):
         while condition():
             assert self.read() is not None, "the daemon hung up"
