@@ -519,7 +519,9 @@ class Reload(Case):
         self.assertEqual(set(cameras), {"a", "c", "d"})
         self.lost_nothing_else(client, cameras["a"]["numbers"])
         numbers = cameras["c"]["numbers"]
-        self.assertLessEqual(numbers["decoded"] - numbers["published"] - numbers["dropped"] - numbers["failed"], 3)
+        # One on its way to the queue, one there, and one in each of a device's four batches.
+        under_way = numbers["decoded"] - numbers["published"] - numbers["dropped"] - numbers["failed"]
+        self.assertLessEqual(under_way, 6)
 
     def test_a_bad_file_leaves_everything(self):
         daemon = self.daemon({"a": live()})
