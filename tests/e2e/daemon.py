@@ -161,14 +161,24 @@ class Client:
         self.socket.close()
 
 
-def read_to_end(*clients):
-    """All at once and parsed afterwards: at its end the daemon waits only 200 ms for slow readers."""
+def stop_and_read_to_end(daemon, *clients):
+    """All at once and parsed afterwards: at its end the daemon waits only 200 ms for slow readers, and so it is told to
+    stop when each has read what is there. What comes later the kernel's buffers hold."""
+    up_to_date = threading.Semaphore(0)
+
     def slurp(client):
+        client.send({"request": "ping"})
+        while b'"pong"' not in client.rest and client.receive():
+            pass
+        up_to_date.release()
         while client.receive():
             pass
     threads = [threading.Thread(target=slurp, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
+    for _ in threads:
+        up_to_date.acquire(timeout=PATIENCE)
+    daemon.signal(signal.SIGTERM)
     for thread in threads:
         thread.join()
     for client in clients:

@@ -14,7 +14,7 @@ import sys
 import time
 import unittest
 
-from daemon import PATIENCE, POSED, Case, finite, live, read_to_end, wait_for
+from daemon import PATIENCE, POSED, Case, finite, live, stop_and_read_to_end, wait_for
 
 
 class Lines(Case):
@@ -113,11 +113,9 @@ class Equation(Case):
         for client in clients:
             client.subscribe()
         for client in clients:
-            while min(client.told(c) for c in "abc") < 150:
-                client.read()
+            client.read_while(lambda: min(client.told(c) for c in "abc") < 150)
         cameras, _ = clients[0].status()
-        daemon.signal(signal.SIGTERM)
-        read_to_end(*clients)
+        stop_and_read_to_end(daemon, *clients)
         for client in clients:
             for camera in "abc":
                 self.assertGreater(client.lost[camera], 0)
@@ -137,8 +135,7 @@ class Equation(Case):
         queued = fast.status()[1]
         self.assertLess(queued["client"]["queued_bytes"], (256 + 32) * 1024)  # 256 of poses, and the answer itself
         stalled.read_while(lambda: sum(stalled.lost.values()) < 100)
-        daemon.signal(signal.SIGTERM)
-        read_to_end(fast, stalled)
+        stop_and_read_to_end(daemon, fast, stalled)
         self.assertEqual(stalled.bye["client"]["lost"], sum(stalled.lost.values()))
         self.assertEqual(stalled.bye["client"]["delivered"], sum(stalled.delivered.values()))
         for camera in "abcdefgh":

@@ -22,7 +22,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 os.environ.setdefault("POSED_PATIENCE", "120")
-from daemon import POSED, Daemon, read_to_end, wait_for  # noqa: E402
+from daemon import POSED, Daemon, wait_for  # noqa: E402
 import faults  # noqa: E402
 from measure import Secrets, slope, usage  # noqa: E402
 from world import Checker, Comer, JunkServer, Leaked, RtspServer, Slow, Stalled, Subscriber  # noqa: E402
