@@ -451,7 +451,7 @@ class Devices(Case):
         self.assertEqual((slow["device"][-10:], fast["device"][-10:]), ("(device 0)", "(device 1)"))
         self.assertGreater(slow["batches"], 5)
         self.assertGreater(fast["batches"], slow["batches"])
-        self.assertGreater(slow["busy_s"], 0.04 * slow["batches"] * 0.99)
+        self.assertGreater(slow["busy_s"], 0.04 * (slow["batches"] - 1) * 0.99)  # the last one's may be added just now
         self.assertGreater(min(client.delivered.values()), 30)
         client.send({"request": "metrics"})
         text = client.read_until("metrics")["text"]
