@@ -233,10 +233,10 @@ class Daemon:
     def wait(self):
         return self.process.wait(PATIENCE)
 
-    def stop(self):
-        """SIGTERM; returns (exit code, seconds)."""
+    def stop(self, number=None):
+        """SIGTERM, or another; returns (exit code, seconds)."""
         begin = time.monotonic()
-        self.signal(signal.SIGTERM)
+        self.signal(number or signal.SIGTERM)
         return self.wait(), time.monotonic() - begin
 
     def kill(self):
@@ -265,6 +265,15 @@ class Case(unittest.TestCase):
         client = daemon.client()
         self.addCleanup(client.close)
         return client
+
+    def assert_quick(self, bound, measure, sanitized=None):
+        """The best of three counts: a busy machine may take a second from anybody, though not each time."""
+        if os.environ.get("POSED_SANITIZED"):
+            bound = sanitized or PATIENCE
+        times = []
+        while not times or (times[-1] >= bound and len(times) < 3):
+            times.append(measure())
+        self.assertLess(times[-1], bound, times)
 
 
 def pattern(rate=25, frames=None, size="320x180"):
