@@ -17,7 +17,7 @@ from daemon import ROOT, Case, wait_for
 from front import DIR, Front, certificate, make
 
 SANITIZED = bool(os.environ.get("POSED_SANITIZED"))
-SLACK = 5 if SANITIZED else 2  # without its deadline a goodbye takes the 10 s of rw_timeout
+SLACK = 5  # without its deadline a goodbye takes the 10 s of rw_timeout
 FRAMES = 30  # of a camera that ends
 
 
@@ -76,7 +76,7 @@ class Goodbye(Case):
         numbers = client.status()[0]["good"]["numbers"]
         self.assertEqual((numbers["reconnects"], numbers["corrupt"]), (0, 0))
 
-    def ending(self, name="ending"):
+    def ending(self, name):
         return {name: {"url": f"rtsp://127.0.0.1:{self.port}/eof:{FRAMES}/{name}"}}
 
     def listen(self):
@@ -115,24 +115,37 @@ class Goodbye(Case):
                 print(f"# {camera}: down {took[camera]:.2f} s after its last frame, {beside[camera]} frames of another "
                       f"camera later: {line['reason']}", flush=True)
         for name in names:
-            self.assertGreater(took[name], 0.5)  # it was stuck
             self.assertLess(took[name], 1 + SLACK)
-            self.assertGreater(beside[name], 5)  # 25, but for a machine that is busy
+            # It was stuck, by the clock of another camera: 25, but for a machine that is busy. How long it took says
+            # nothing of that, for a last frame may be read late.
+            self.assertGreater(beside[name], 5)
         self.check_good(client)
         self.assertEqual(daemon.stop()[0], 0)
 
-    def wait_until_stuck(self, client):
-        """The last frame waits in libavformat's parser for the end of the stream, which comes a frame later."""
-        def decoded():
-            return client.status()[0].get("ending", {"numbers": {"decoded": 0}})["numbers"]["decoded"]
-        wait_for("the end of the stream", lambda: decoded() >= FRAMES)
-        time.sleep(0.2)
-        line = client.status()[0]["ending"]
-        self.assertEqual((line["state"], line["numbers"]["reconnects"]), ("up", 0))  # its end is told when it is left
+    def look_at(self, client, name):
+        """Frames decoded, and whether it has not been left since: its end is told then."""
+        line = client.status()[0].get(name)
+        if not line:
+            return 0, False
+        numbers = line["numbers"]
+        return numbers["decoded"], line["state"] == "up" and numbers["reconnects"] == 0
+
+    def watch_one_that_is_stuck(self):
+        """For a second, so that a machine that looks too late finds it left: then another one ends."""
+        daemon, client = self.watch({})
+        for name in ("ending", "ending-2", "ending-3", "ending-4", "ending-5"):
+            daemon.write_camera(name, self.ending(name)[name])
+            daemon.signal(signal.SIGHUP)
+            # The last frame waits in libavformat's parser for the end of the stream, which comes a frame later.
+            wait_for("the end of the stream", lambda: self.look_at(client, name)[0] >= FRAMES)
+            time.sleep(0.2)
+            if self.look_at(client, name)[1]:
+                return daemon, client, name
+            daemon.remove_camera(name)
+        self.fail("none is stuck when it is looked at")
 
     def test_holds_up_no_stop(self):
-        daemon, client = self.watch(self.ending())
-        self.wait_until_stuck(client)
+        daemon, _, _ = self.watch_one_that_is_stuck()
         code, took = daemon.stop()
         print(f"# stopped in {took:.2f} s", flush=True)
         self.assertEqual(code, 0)
@@ -141,12 +154,11 @@ class Goodbye(Case):
             self.assertNotIn("left behind", daemon.log.read_text())
 
     def test_holds_up_no_reload(self):
-        daemon, client = self.watch(self.ending())
-        self.wait_until_stuck(client)
+        daemon, client, name = self.watch_one_that_is_stuck()
         begin = time.monotonic()
-        daemon.remove_camera("ending")
+        daemon.remove_camera(name)
         daemon.signal(signal.SIGHUP)
-        client.read_until("status", camera="ending", state="removed")
+        client.read_until("status", camera=name, state="removed")
         print(f"# removed in {time.monotonic() - begin:.2f} s", flush=True)
         self.assertLess(time.monotonic() - begin, 1 + SLACK)
         self.check_good(client)
