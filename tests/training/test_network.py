@@ -251,13 +251,17 @@ workers.close()
 
 
 def processes_share_weights_and_gradients():
-    with socket.socket() as s:
+    with socket.socket() as s:  # kept while they run: nobody else is given the port, and who reuses addresses may listen
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    both = [subprocess.Popen([sys.executable, "-c", SHARED, ROOT], text=True, stdout=subprocess.PIPE,
-                             env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-                                  "MASTER_PORT": str(port)}) for rank in (0, 1)]
-    said = [process.communicate(timeout=120)[0] for process in both]
+        both = [subprocess.Popen([sys.executable, "-c", SHARED, ROOT], text=True, stdout=subprocess.PIPE,
+                                 env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
+                                      "MASTER_PORT": str(s.getsockname()[1])}) for rank in (0, 1)]
+        try:
+            said = [process.communicate(timeout=120)[0] for process in both]
+        finally:
+            for process in both:
+                process.kill()
     assert [process.returncode for process in both] == [0, 0]
     assert said[0] == said[1] != ""
 
