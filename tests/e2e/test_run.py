@@ -29,6 +29,7 @@ class Lines(Case):
         self.assertEqual(sorted(p["id"] for p in pose["people"]), [1, 2, 3])
         down = client.read_until("status", camera="nowhere", state="down")
         self.assertNotEqual(down["reason"], "")
+        client.read_while(lambda: client.state.get("b") != "ended")
         client.send({"request": "ping", "n": 7})
         self.assertEqual(client.read_until("pong")["n"], 7)
         client.send({"request": "metrics"})
