@@ -4,6 +4,7 @@
 other is stopped, as if it hung; others that have every reason to be slow are not taken for stuck.
 
 usage: test_watchdog.py POSED"""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -72,6 +73,11 @@ def freeze(tid):
     os.waitpid(tid, WALL)
 
 
+def let_go(tid):
+    with contextlib.suppress(OSError):
+        ptrace(PTRACE_DETACH, tid)
+
+
 class Watchdog(Case):
     def start(self, name, cameras, watchdog, **env):
         folder = pathlib.Path(self.folder.name, name)
@@ -111,6 +117,7 @@ class Watchdog(Case):
                 client.read_until("status", camera="mute", state="down")
                 client.read_until("status", camera="mute", state="connecting")
             daemon.tid = wait_for(daemon.thread, lambda: thread_named(daemon.process.pid, daemon.thread))
+            self.addCleanup(let_go, daemon.tid)  # a process whose thread is held is never gone, not even when killed
             try:
                 freeze(daemon.tid)
             except PermissionError:
