@@ -42,3 +42,5 @@ void record_wait_frames(struct record *r, int count);
 void record_wait_more(struct record *r, int count);
 /* Ends the source; seconds that it took. */
 double record_destroy(struct pd_source *source);
+/* A bound in seconds for something that takes less: more of them where a sanitizer makes everything slow. */
+double record_bound(double seconds);

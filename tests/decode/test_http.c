@@ -18,6 +18,7 @@
 #include "core/clock.h"
 #include "decode/reader.h"
 #include "tests/decode/clip.h"
+#include "tests/decode/record.h"
 
 enum behaviour { FILE_SERVER, DRIP, ENDLESS_HEADERS, ENDLESS_LINE, HUGE_LENGTH, REDIRECT_TO_FILE };
 
@@ -190,7 +191,7 @@ static void hostile_cameras_cost_their_deadline_and_no_memory(void **state)
         long grown = after.ru_maxrss - before.ru_maxrss;
         print_message("# %s: %.2f s, %ld KiB more, %s\n", names[b], took, grown, err.text);
         assert_true(r < 0);
-        assert_true(took < 1.6);
+        assert_true(took < record_bound(1.6));
         assert_true(grown < 16384);
         server_stop(&s);
     }
