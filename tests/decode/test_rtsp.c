@@ -71,17 +71,18 @@ static void a_frozen_camera_is_noticed_in_its_read_timeout(void **state)
         kill(s.pid, SIGSTOP);
         int64_t from = pd_now_ns();
         int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
-        double noticed = seconds(from, r.state_ns[down]);
+        /* The second begins with the last frame, which a busy machine may have sent long before it was stopped. */
+        double noticed = seconds(from, r.state_ns[down]), silent = seconds(r.last_ns, r.state_ns[down]);
         kill(s.pid, SIGCONT);
         from = pd_now_ns();
         int up = record_wait_state(&r, PD_SOURCE_UP, 2);
         print_message("# %s: frozen noticed after %.2f s of 1 s (\"%s\"), back %.2f s after it returned\n",
                       udp ? "UDP" : "TCP", noticed, r.reasons[down], seconds(from, r.state_ns[up]));
-        assert_true(noticed > 0.9 && noticed < 1.5);
+        assert_true(silent >= 1 && noticed < record_bound(1.5));
         const char *told = strstr(r.reasons[down], "timed out after ");
         double after = 0;
         assert_true(told && sscanf(told, "timed out after %lf s in read", &after) == 1);
-        assert_true(after > 0.9 && after < 1.5);
+        assert_true(after > 0.5 && after < silent + 0.1);
         assert_true(record_destroy(source) < record_bound(2));
         assert_true(r.in_order);
         assert_true(r.last_generation >= 2);
