@@ -77,6 +77,7 @@ static int open_context(struct pd_decoder *decoder, struct pd_err *err)
     if (params->strict && conceals(params->par->codec_id))
         decoder->avctx->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
     pd_hwaccel_attach(decoder, codec);
+    decoder->draining = false;
     int r = avcodec_open2(decoder->avctx, codec, NULL);
     return r < 0 ? pd_av_err(err, r, name, codec_name) : 0;
 }
@@ -177,6 +178,7 @@ int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct p
         decoder->arrivals[mark] = *arrival;
         mark_set(decoder->avctx, packet, mark);
     }
+    decoder->draining |= !packet;
     int r = avcodec_send_packet(decoder->avctx, packet);
     if (r == AVERROR(EAGAIN))
         return -EAGAIN;
@@ -199,8 +201,11 @@ int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct p
         int r = avcodec_receive_frame(decoder->avctx, decoder->frame);
         if (r == AVERROR(EAGAIN))
             return -EAGAIN;
-        if (r == AVERROR_EOF)
+        if (r == AVERROR_EOF && decoder->draining)
             return -EPIPE;
+        /* The end of a GIF inside a packet, say: libav would neither take another one nor give anything from now on. */
+        if (r == AVERROR_EOF)
+            avcodec_flush_buffers(decoder->avctx);
         if (out_of_memory(decoder, r))
             return -ENOMEM;
         if (r < 0) {
@@ -224,6 +229,7 @@ int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct p
 void pd_decoder_flush(struct pd_decoder *decoder)
 {
     avcodec_flush_buffers(decoder->avctx);
+    decoder->draining = false;
 }
 
 void pd_decoder_discard(struct pd_decoder *decoder, enum pd_discard discard)

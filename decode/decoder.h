@@ -44,6 +44,7 @@ struct pd_decoder {
     int errors;                 /* of it, since there were no failures */
     bool told;                  /* that it is software after all */
     uint64_t corrupt;           /* packets and frames swallowed */
+    bool draining;              /* the end was given to it */
     bool wait_key;              /* live: nothing goes in before a keyframe */
     bool recovering;            /* that is because of damage: what is dropped counts as corrupt */
     int waited;                 /* packets dropped while waiting */
