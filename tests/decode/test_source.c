@@ -173,17 +173,24 @@ static void *serve(void *arg)
     return NULL;
 }
 
+/* A socket with a port of its own, *@ret_port. */
+static int bound_socket(int *ret_port)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
 static void server_start(struct server *s, const char *answer)
 {
     memset(s, 0, sizeof(*s));
     s->answer = answer;
-    s->fd = socket(AF_INET, SOCK_STREAM, 0);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(address);
-    assert_int_equal(bind(s->fd, (struct sockaddr *)&address, len), 0);
+    s->fd = bound_socket(&s->port);
     assert_int_equal(listen(s->fd, 8), 0);
-    assert_int_equal(getsockname(s->fd, (struct sockaddr *)&address, &len), 0);
-    s->port = ntohs(address.sin_port);
     assert_int_equal(pthread_create(&s->thread, NULL, serve, s), 0);
 }
 
@@ -197,11 +204,9 @@ static void server_stop(struct server *s)
 
 static void a_refused_connection_is_down_at_once(void **state)
 {
-    struct server s;
-    server_start(&s, NULL);
+    int port, fd = bound_socket(&port); /* nobody listens there, and nobody else can */
     char url[64];
-    snprintf(url, sizeof(url), "rtsp://127.0.0.1:%d/x", s.port);
-    server_stop(&s); /* now nobody listens there */
+    snprintf(url, sizeof(url), "rtsp://127.0.0.1:%d/x", port);
     struct record r;
     struct pd_source *source =
         record_start(&r, &(struct pd_source_config){.name = "door", .url = url});
@@ -209,6 +214,7 @@ static void a_refused_connection_is_down_at_once(void **state)
     assert_non_null(strstr(r.reasons[down], "Connection refused"));
     assert_true((double)(r.state_ns[down] - r.state_ns[0]) / (double)PD_NS_PER_S < record_bound(1));
     assert_true(record_destroy(source) < record_bound(0.5));
+    close(fd);
 }
 
 static void a_mute_server_is_given_up_at_the_deadline(void **state)
