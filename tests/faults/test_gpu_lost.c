@@ -439,7 +439,9 @@ static bool live(const struct pd_engine_ops *ops, cudaError_t how, int lose_at)
 static void a_lost_context_is_not_touched_again(void **state)
 {
     static const cudaError_t kinds[] = {cudaErrorIllegalAddress, cudaErrorUnknown, cudaErrorContextIsDestroyed,
-                                        cudaErrorDeviceUninitialized, cudaErrorInvalidResourceHandle};
+                                        cudaErrorDeviceUninitialized, cudaErrorInvalidResourceHandle,
+                                        (cudaError_t)226 /* contained */, (cudaError_t)721 /* tensor memory leaked */,
+                                        (cudaError_t)810 /* MPS client ended */, (cudaError_t)911 /* other device */};
     const struct pd_engine_ops *ops = pd_cudnn_plugin(&host, PD_VERSION);
     assert_non_null(ops);
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

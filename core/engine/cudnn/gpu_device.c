@@ -7,7 +7,8 @@
 
 /* Errors after which no call on this process's context can succeed: only a new process helps. "Unknown" is what the
  * driver says of a GPU that fell off the bus; "uninitialized" and "invalid handle", of what belonged to a context that
- * is no more, which no later batch gets back either. */
+ * is no more, which no later batch gets back either. Numbers stand for those that not every toolkit has a name for:
+ * contained by the GPU, tensor memory leaked, MPS client terminated, failure of a device outside of CUDA. */
 static bool is_sticky(cudaError_t e)
 {
     static const cudaError_t sticky[] = {
@@ -16,6 +17,7 @@ static bool is_sticky(cudaError_t e)
         cudaErrorECCUncorrectable, cudaErrorNvlinkUncorrectable, cudaErrorDevicesUnavailable, cudaErrorNoDevice,
         cudaErrorContextIsDestroyed, cudaErrorLaunchTimeout, cudaErrorCudartUnloading, cudaErrorUnknown,
         cudaErrorDeviceUninitialized, cudaErrorInvalidResourceHandle,
+        (cudaError_t)226, (cudaError_t)721, (cudaError_t)810, (cudaError_t)911,
     };
     for (size_t i = 0; i < PD_ARRAY_SIZE(sticky); i++)
         if (e == sticky[i])
