@@ -199,6 +199,8 @@ static int measure(struct pd_gpu_net *g, int layer, int n, const char *key, stru
     struct best best = {.ms = 0};
     struct pd_gpu_search search = {.g = g, .layer = layer, .n = n, .offer = consider, .user = &best};
     int r = pd_gpu_search(&search, err);
+    if (r == 0) /* a context that one of them ended looks as if that one and all after it could not run */
+        r = pd_gpu_check(cudaStreamSynchronize(g->gpu->compute), "trying a convolution", err);
     if (r == 0 && !search.ran)
         r = search.no_room ? -ENOMEM
                            : pd_err_set(err, -EIO, "layer '%s' cannot run on this device", g->net->layers[layer].name);
