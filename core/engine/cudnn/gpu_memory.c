@@ -149,9 +149,11 @@ static bool take_over(const struct pd_net *net, struct pd_gpu_memory *m, const s
             first_write = PD_MIN(first_write, producer_level(net, m, l->in[k]));
     }
     for (int t = 0; t < net->n_tensors; t++) {
-        bool stays = m->places[t].root != into;
+        const struct pd_gpu_place p = resolve(m, t); /* slices and parts of parts lie there as well */
+        bool stays = p.root != into;
         for (int k = 0; k < l->n_in; k++)
-            stays |= shared[k] && l->in[k] == t;
+            stays |= shared[k] && p.channel >= channel[k] && p.channel + net->tensors[t].channels <=
+                                                                 channel[k] + net->tensors[l->in[k]].channels;
         if (!stays && last_read(net, m, t) >= first_write)
             return false;
     }
