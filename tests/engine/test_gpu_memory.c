@@ -12,6 +12,8 @@
 
 #define SIDE 8
 #define CHANNELS_MAX 256 /* of a tensor */
+#define NETS 4000
+#define GROWN_MAX 24 /* layers that are added at random */
 
 struct walk {
     const struct pd_net *net;
@@ -168,11 +170,56 @@ static void a_part_of_a_part_outlives_it(void **state)
     maker_end(&m);
 }
 
+/* Append a layer that reads what is there, or nothing where what was drawn does not go together. */
+static void grow(struct maker *m)
+{
+    const int a = (int)maker_random(m, (uint32_t)m->net.n_tensors);
+    const int b = (int)maker_random(m, (uint32_t)m->net.n_tensors);
+    const int ca = m->tensors[a].channels, cb = m->tensors[b].channels;
+    switch (maker_random(m, 5)) {
+    case 0:
+    case 1:
+        if (ca + cb <= CHANNELS_MAX)
+            join(m, a, b);
+        return;
+    case 2:
+        if (ca > 8)
+            maker_layer(m, PD_LAYER_SLICE, a, 8)->slice_from = (int)maker_random(m, (uint32_t)(ca - 8));
+        return;
+    case 3:
+        if (ca == cb && a != b) {
+            struct pd_layer *l = maker_layer(m, PD_LAYER_ADD, a, ca);
+            l->n_in = 2;
+            l->in[1] = b;
+        }
+        return;
+    default:
+        conv(m, a, maker_random(m, 4) ? 8 << maker_random(m, 2) : 5);
+    }
+}
+
+static void no_tensor_is_overwritten_while_it_is_read(void **state)
+{
+    static struct maker m;
+    for (int seed = 1; seed <= NETS; seed++) {
+        maker_begin(&m, (uint64_t)seed);
+        conv(&m, m.net.input, 8);
+        for (int i = 0; i < GROWN_MAX; i++)
+            grow(&m);
+        m.net.heat = conv(&m, m.net.n_tensors - 1, 19);
+        m.net.paf = conv(&m, (int)maker_random(&m, (uint32_t)m.net.n_tensors), 38);
+        if (!is_sound(&m.net))
+            fail_msg("network %d", seed);
+        maker_end(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slice_of_a_part_outlives_it),
         cmocka_unit_test(a_part_of_a_part_outlives_it),
+        cmocka_unit_test(no_tensor_is_overwritten_while_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

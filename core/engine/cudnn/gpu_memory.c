@@ -145,8 +145,9 @@ static bool take_over(const struct pd_net *net, struct pd_gpu_memory *m, const s
         shared[k] = p->root == into && p->channel == channel[k];
         if (!shared[k] && (p->root != l->in[k] || l->in[k] == net->input))
             return false; /* would have to be copied: then any buffer is as good */
-        if (!shared[k])
-            first_write = PD_MIN(first_write, producer_level(net, m, l->in[k]));
+        for (int t = 0; !shared[k] && t < net->n_tensors; t++) /* its own parts are written before it is there */
+            if (resolve(m, t).root == l->in[k])
+                first_write = PD_MIN(first_write, producer_level(net, m, t));
     }
     for (int t = 0; t < net->n_tensors; t++) {
         const struct pd_gpu_place p = resolve(m, t); /* slices and parts of parts lie there as well */
