@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How the GPU engine chooses between ways to run a layer when one of them ends the context: that is told as what it is,
- * and nothing is remembered of a contest that was not fought out. CUDA is pretended, and with it the ways.
+ * How the GPU engine chooses between ways to run a layer. One that ends the context is told as what it is, and nothing
+ * is remembered of a contest that was not fought out; one that no CUDA graph can hold is not taken, however fast it is.
+ * CUDA is pretended, and with it the ways.
  */
 #include "tests/core/test.h"
 
@@ -15,6 +16,8 @@
 static struct {
     int timed, fatal; /* ways that were timed; which of them ends the context, 0: none */
     int remembered;
+    bool plans;     /* the ways are plans of cuDNN's */
+    int capturable; /* way that a graph can hold, 0: every one */
 } world;
 
 static bool is_lost(void)
@@ -39,7 +42,9 @@ int pd_gpu_check(int cuda_error, const char *what, struct pd_err *err)
 int pd_gpu_search(struct pd_gpu_search *search, struct pd_err *err)
 {
     for (int i = 0; i < WAYS; i++) {
-        struct pd_gpu_step s = {.method = PD_GPU_BY_DIRECT};
+        struct pd_gpu_step s = {.method = PD_GPU_BY_DIRECT, .choice = i + 1};
+        if (world.plans)
+            s.plan = (struct pd_cudnn_plan *)&world;
         search->offer(search, &s);
     }
     return 0;
@@ -48,13 +53,13 @@ int pd_gpu_search(struct pd_gpu_search *search, struct pd_err *err)
 int pd_gpu_step_time(struct pd_gpu_net *g, const struct pd_gpu_step *step, int n, int repeats, float *ret_ms)
 {
     world.timed++;
-    *ret_ms = 1;
+    *ret_ms = (float)step->choice; /* the first is the fastest */
     return is_lost() ? -EIO : 0;
 }
 
 bool pd_gpu_step_captures(struct pd_gpu_net *g, const struct pd_gpu_step *step, int n)
 {
-    return !is_lost();
+    return !is_lost() && (!world.capturable || step->choice == world.capturable);
 }
 
 void pd_gpu_step_finish(struct pd_gpu_step *step)
@@ -141,27 +146,51 @@ struct pd_cudnn_plan *pd_cudnn_plan_ref(struct pd_cudnn_plan *plan)
 
 /* ---- tests ---- */
 
-static int choose(int fatal, struct pd_err *err)
+static void forget(void)
+{
+    memset(&world, 0, sizeof(world));
+}
+
+static int choose(enum pd_cudnn_math math, int *ret_choice, struct pd_err *err)
 {
     static struct pd_layer layer;
     const struct pd_net net = {.layers = &layer, .n_layers = 1};
-    struct pd_gpu gpu = {.math = PD_CUDNN_FP16, .elem_bytes = 2};
+    struct pd_gpu gpu = {.math = math, .elem_bytes = 2};
     struct pd_gpu_net g = {.gpu = &gpu, .net = &net};
     struct pd_gpu_step step;
-    memset(&world, 0, sizeof(world));
-    world.fatal = fatal;
-    return pd_gpu_step_choose(&g, 0, 1, &step, err);
+    int r = pd_gpu_step_choose(&g, 0, 1, &step, err);
+    *ret_choice = r == 0 ? step.choice : 0;
+    return r;
 }
 
 static void a_way_that_ends_the_context_is_told(void **state)
 {
     struct pd_err err = {""};
-    assert_int_equal(choose(0, &err), 0);
+    int choice;
+    forget();
+    assert_int_equal(choose(PD_CUDNN_FP16, &choice, &err), 0);
+    assert_int_equal(choice, 1);
     assert_int_equal(world.remembered, 1);
     for (int fatal = 1; fatal <= WAYS; fatal++) {
-        assert_int_equal(choose(fatal, &err), -ENODEV);
+        forget();
+        world.fatal = fatal;
+        assert_int_equal(choose(PD_CUDNN_FP16, &choice, &err), -ENODEV);
         assert_non_null(strstr(err.text, "an illegal access"));
         assert_int_equal(world.remembered, 0);
+    }
+}
+
+static void a_plan_that_no_graph_can_hold_is_not_taken(void **state)
+{
+    static const enum pd_cudnn_math maths[] = {PD_CUDNN_FP16, PD_CUDNN_TF32, PD_CUDNN_FP32};
+    struct pd_err err = {""};
+    int choice;
+    for (size_t i = 0; i < sizeof(maths) / sizeof(maths[0]); i++) {
+        forget();
+        world.plans = true;
+        world.capturable = 2;
+        assert_int_equal(choose(maths[i], &choice, &err), 0);
+        assert_int_equal(choice, 2);
     }
 }
 
@@ -169,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_way_that_ends_the_context_is_told),
+        cmocka_unit_test(a_plan_that_no_graph_can_hold_is_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,8 +172,8 @@ static bool beats(const struct pd_gpu_search *search, const struct pd_gpu_step *
         return false;
     if (pd_gpu_step_time(g, s, n, g->guess ? 1 : PD_GPU_REPEATS, ret_ms) < 0 || (search->ran && *ret_ms >= best->ms))
         return false;
-    /* older engines, which are those without tensor cores, may do what no graph can hold */
-    return !s->plan || g->gpu->math != PD_CUDNN_FP32 || pd_gpu_step_captures(g, s, n);
+    /* an engine of cuDNN's may do what no graph can hold, and of a graph the plan is made */
+    return !s->plan || pd_gpu_step_captures(g, s, n);
 }
 
 /* Keep @s if it is the fastest so far; the loser's plan is freed. A guess is made once one has run. */
