@@ -177,7 +177,8 @@ __global__ void __launch_bounds__(kStemWarps * 32, STEPS <= 3 ? 2 : 1)
         const bool real = tap < s.kh * s.kw; /* the others meet weights of zero */
         taps.dy[k] = real ? tap / s.kw * s.dilation_y - s.pad_top : -(1 << 24);
         taps.dx[k] = tap % s.kw * s.dilation_x - s.pad_left;
-        taps.offset[k] = real ? taps.dy[k] * in.w + taps.dx[k] : 0;
+        /* of no tap: the first one's, which lies in the image wherever it is read without a look */
+        taps.offset[k] = real ? taps.dy[k] * in.w + taps.dx[k] : -s.pad_top * in.w - s.pad_left;
     }
     const bool plain = e.act == PD_ACT_RELU && !e.residual;
     const uint32_t runs = (uint32_t)(out.w + kPixels - 1) / kPixels, total = (uint32_t)out.n * out.h * runs;
