@@ -456,11 +456,12 @@ double predicted(const pd_conv_shape *s, int problems, int sms, int tn, bool spl
 
 } // namespace
 
+// The walked box may begin and end at most 128 pixels beside the image; cuTensorMapEncodeIm2col() refuses others.
 bool pd_sm90_supports(const pd_conv_shape *s)
 {
     return s->groups == 1 && s->stride_x == 1 && s->stride_y == 1 && s->kh <= 15 && s->kw <= 15 &&
            (s->kw - 1) * s->dilation_x <= 64 && (s->kh - 1) * s->dilation_y <= 64 && s->pad_left <= 64 &&
-           s->pad_top <= 64 && s->ci >= 16;
+           s->pad_top <= 64 && walked(s) - s->pad_left - s->w <= 64 && s->ho - s->pad_top - s->h <= 64 && s->ci >= 16;
 }
 
 bool pd_sm90_fuses(int act)
