@@ -72,12 +72,14 @@ int pd_gpu_plan_create(struct pd_gpu_net *g, int n, struct pd_gpu_plan **ret_pla
 {
     struct pd_gpu_plan *p = calloc(1, sizeof(*p));
     int r = 0;
-    if (p)
-        p->steps = calloc((size_t)g->net->n_layers, sizeof(*p->steps));
+    const size_t bytes = (size_t)g->net->n_layers * sizeof(*p->steps);
+    if (p) /* tensor maps begin on 64 bytes, and steps with them */
+        p->steps = pd_alloc_aligned(bytes);
     if (!p || !p->steps) {
         free(p);
         return pd_err_set(err, -ENOMEM, "out of memory");
     }
+    memset(p->steps, 0, bytes);
     p->n = n;
     g->n_twins = 0;
     g->twins = calloc((size_t)g->net->n_layers, sizeof(*g->twins)); /* without it every layer looks for itself */
