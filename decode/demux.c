@@ -271,17 +271,22 @@ static double seconds_read(const struct pd_demux *d)
     return ((double)d->end_pts - (double)start) * av_q2d(d->stream->time_base);
 }
 
-/* A clip is cut when its own header promised more. Half a second and a few frames are left for headers that round. */
+/* A clip is cut when its own header promised more. Half a second and a few frames are left for headers that round.
+ * Fewer frames than the header counts are not enough where the times reach the end: an AVI counts places without a
+ * picture, and an edit list leaves out frames that an MP4 counts. */
 static bool ended_early(const struct pd_demux *d, double *ret_promised)
 {
     if (d->fmt->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || d->fmt->duration <= 0)
         return false;
-    double promised = d->stream->duration > 0 ? (double)d->stream->duration * av_q2d(d->stream->time_base)
-                                              : (double)d->fmt->duration / AV_TIME_BASE;
+    const double promised = d->stream->duration > 0 ? (double)d->stream->duration * av_q2d(d->stream->time_base)
+                                                    : (double)d->fmt->duration / AV_TIME_BASE;
+    const double counted = (double)d->stream->nb_frames;
+    const bool fewer = counted > 0 && (double)d->packets + 5 < counted;
     *ret_promised = promised;
-    if (d->stream->nb_frames > 0 && d->packets + 5 < (uint64_t)d->stream->nb_frames)
-        return true;
-    return d->end_pts != AV_NOPTS_VALUE && seconds_read(d) < promised - PD_MAX(0.5, 0.02 * promised);
+    if (d->end_pts == AV_NOPTS_VALUE)
+        return fewer;
+    const double left = promised - seconds_read(d);
+    return left > PD_MAX(0.5, 0.02 * promised) || (fewer && left > 5 * promised / counted);
 }
 
 static int at_end(struct pd_demux *d, int averror, struct pd_err *err)

@@ -79,6 +79,57 @@ static void a_clip_cut_in_half_gives_its_half_and_says_so(void **state)
     }
 }
 
+/* Copy a clip with every third packet alone, at its own time. */
+static void thin_out(const char *from, const char *to)
+{
+    AVFormatContext *in = NULL, *out = NULL;
+    AVPacket *packet = av_packet_alloc();
+    assert_int_equal(avformat_open_input(&in, from, NULL, NULL), 0);
+    assert_int_equal(avformat_alloc_output_context2(&out, NULL, NULL, to), 0);
+    AVStream *stream = avformat_new_stream(out, NULL);
+    assert_int_equal(avcodec_parameters_copy(stream->codecpar, in->streams[0]->codecpar), 0);
+    stream->time_base = in->streams[0]->time_base;
+    assert_int_equal(avio_open(&out->pb, to, AVIO_FLAG_WRITE), 0);
+    assert_true(avformat_write_header(out, NULL) >= 0);
+    for (int i = 0; av_read_frame(in, packet) == 0; i++, av_packet_unref(packet))
+        if (i % 3 == 0)
+            assert_int_equal(av_write_frame(out, packet), 0);
+    assert_int_equal(av_write_trailer(out), 0);
+    avio_closep(&out->pb);
+    avformat_free_context(out);
+    avformat_close_input(&in);
+    av_packet_free(&packet);
+}
+
+static void places_without_a_picture_are_no_cut(void **state)
+{
+    struct clip c = sample(clip_path("all.avi"), "mjpeg");
+    assert_int_equal(clip_write(&c), 0);
+    const char *thin = clip_path("thin.avi");
+    thin_out(c.path, thin);
+    struct outcome o = read_file(thin);
+    if (o.opened != 0 || o.frames != (FRAMES + 2) / 3 || o.end != PD_READER_E_END)
+        fail_msg("open %d, %d frames, end %d, '%s'", o.opened, o.frames, o.end, o.err.text);
+    cut(thin, thin, 80);
+    assert_int_equal(read_file(thin).end, PD_READER_E_CUT);
+}
+
+static void frames_that_an_edit_list_leaves_out_are_no_cut(void **state)
+{
+    struct clip c = sample(clip_path("edit.mp4"), "mpeg4");
+    c.gop = 10;
+    assert_int_equal(clip_write(&c), 0);
+    long size;
+    uint8_t *bytes = clip_load(c.path, &size), *list = memmem(bytes, (size_t)size, "elst", 4);
+    assert_non_null(list);
+    list[14] /= 2; /* of its one entry's duration in ms */
+    clip_save(c.path, bytes, size);
+    free(bytes);
+    struct outcome o = read_file(c.path);
+    if (o.opened != 0 || o.frames < FRAMES / 3 || o.frames > 2 * FRAMES / 3 || o.end != PD_READER_E_END)
+        fail_msg("open %d, %d frames, end %d, '%s'", o.opened, o.frames, o.end, o.err.text);
+}
+
 static void an_mp4_without_its_index_is_refused_in_words(void **state)
 {
     struct clip c = sample(clip_path("whole.mp4"), "mpeg4");
@@ -324,6 +375,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clip_cut_in_half_gives_its_half_and_says_so),
+        cmocka_unit_test(places_without_a_picture_are_no_cut),
+        cmocka_unit_test(frames_that_an_edit_list_leaves_out_are_no_cut),
         cmocka_unit_test(an_mp4_without_its_index_is_refused_in_words),
         cmocka_unit_test(a_picture_cut_short_is_refused),
         cmocka_unit_test(damaged_frames_are_counted_and_never_delivered),
