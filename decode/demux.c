@@ -2,8 +2,12 @@
 #include "decode/demux.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
@@ -30,6 +34,9 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
  * that for RTCP is missing, libavformat 5.1 loses the one for RTP for good (rtp_open() tries again and forgets it).
  */
 #define DESCRIPTORS 4
+
+/* How often a pipe without a writer is left to look at the deadline. */
+#define PIPE_POLL_MS 20
 
 /* A century: further from its start no stream is. */
 #define STREAM_US_MAX (INT64_C(100) * 365 * 86400 * 1000000)
@@ -74,9 +81,32 @@ static int probe_file(struct pd_demux *d, const char *path, const AVInputFormat 
     return !strcmp((*ret_format)->name, "image2") ? AVERROR_INVALIDDATA : 0;
 }
 
+/* Pipes and devices may never give a byte, and a named pipe waits for a writer while it is opened. No deadline reaches
+ * the kernel, so they are read without waiting, and libav looks at the interrupt between two tries. */
+static bool may_block(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+static int open_pipe(struct pd_demux *d, const char *path, const AVIOInterruptCB *interrupt)
+{
+    char url[32];
+    d->pipe = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (d->pipe < 0)
+        return AVERROR(errno);
+    struct pollfd ready = {.fd = d->pipe, .events = POLLIN};
+    while (poll(&ready, 1, PIPE_POLL_MS) == 0) /* before its first writer a pipe would seem to be at its end */
+        if (pd_interrupt_poll(&d->interrupt))
+            return AVERROR_EXIT;
+    snprintf(url, sizeof(url), "pipe:%d", d->pipe);
+    return avio_open2(&d->file, url, AVIO_FLAG_READ, interrupt, NULL);
+}
+
 static int open_file(struct pd_demux *d, const char *path, AVDictionary **opts, struct pd_err *err)
 {
-    int r = pd_diagnose_access(path, err);
+    const bool pipe = may_block(path);
+    int r = pipe ? 0 : pd_diagnose_access(path, err);
     if (r < 0)
         return r;
     size_t cap = strlen(path) + sizeof("file:");
@@ -86,7 +116,7 @@ static int open_file(struct pd_demux *d, const char *path, AVDictionary **opts, 
     snprintf(url, cap, "file:%s", path); /* else a colon in the name would be taken for a protocol */
     const AVIOInterruptCB interrupt = {poll_interrupt, d};
     const AVInputFormat *format = NULL;
-    r = avio_open2(&d->file, url, AVIO_FLAG_READ, &interrupt, NULL);
+    r = pipe ? open_pipe(d, path, &interrupt) : avio_open2(&d->file, url, AVIO_FLAG_READ, &interrupt, NULL);
     if (r >= 0)
         r = probe_file(d, path, &format);
     if (r >= 0) {
@@ -184,6 +214,7 @@ int pd_demux_open(struct pd_demux *d, const struct pd_reader_params *params, con
         .packet = av_packet_alloc(),
         .fmt = avformat_alloc_context(),
         .network = input->kind == PD_INPUT_RTSP || input->kind == PD_INPUT_HTTP,
+        .pipe = -1,
         .end_pts = AV_NOPTS_VALUE,
         .since_ns = pd_now_ns(),
     };
@@ -220,6 +251,9 @@ void pd_demux_finish(struct pd_demux *d)
         d->interrupt.code = 0; /* a camera that was well is told goodbye, for as long as whoever stopped it allows */
     avformat_close_input(&d->fmt);
     avio_closep(&d->file);
+    if (d->pipe >= 0)
+        close(d->pipe);
+    d->pipe = -1;
     av_packet_free(&d->packet);
 }
 

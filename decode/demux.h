@@ -15,6 +15,7 @@ struct AVStream;
 struct pd_demux {
     struct AVFormatContext *fmt;
     struct AVIOContext *file; /* local files: our own reading end, closed after fmt */
+    int pipe;                 /* what file reads when it is no regular file, else -1; closed after it */
     struct AVStream *stream;
     struct AVPacket *packet;
     struct pd_interrupt interrupt;

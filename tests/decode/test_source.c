@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -239,6 +240,31 @@ static void a_mute_server_is_given_up_at_the_deadline(void **state)
     }
 }
 
+static void a_pipe_that_gives_nothing_is_given_up_at_the_deadline(void **state)
+{
+    struct clip c = {.path = clip_path("piped.ts"), .codec = "mpeg4", .pix_fmt = "yuv420p", .width = 96, .height = 64,
+                     .fps = 25, .frames = 50};
+    assert_int_equal(clip_write(&c), 0);
+    long size;
+    uint8_t *bytes = clip_load(c.path, &size);
+    const char *path = clip_path("camera.pipe");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    struct record r;
+    struct pd_source *source =
+        record_start(&r, &(struct pd_source_config){.name = "door", .url = path, .open_timeout_s = 2,
+                                                    .retry_scale = 0.01});
+    int down = record_wait_state(&r, PD_SOURCE_DOWN, 1);
+    assert_non_null(strstr(r.reasons[down], "camera.pipe: timed out after "));
+    int fd = open(path, O_RDWR | O_CLOEXEC); /* waits for nobody, and is there before the source looks again */
+    assert_true(fd >= 0 && size < 65536 && write(fd, bytes, (size_t)size) == size);
+    record_wait_frames(&r, 20);
+    int up = record_wait_state(&r, PD_SOURCE_UP, 1);
+    assert_true(record_destroy(source) < record_bound(0.5)); /* while it waits for more */
+    assert_true(r.in_order && r.states[up - 1] == PD_SOURCE_CONNECTING);
+    free(bytes);
+    close(fd);
+}
+
 static void stopping_interrupts_a_connection_under_way(void **state)
 {
     struct server s;
@@ -399,6 +425,7 @@ int main(void)
         cmocka_unit_test(max_fps_skips_and_counts),
         cmocka_unit_test(a_refused_connection_is_down_at_once),
         cmocka_unit_test(a_mute_server_is_given_up_at_the_deadline),
+        cmocka_unit_test(a_pipe_that_gives_nothing_is_given_up_at_the_deadline),
         cmocka_unit_test(stopping_interrupts_a_connection_under_way),
         cmocka_unit_test(a_wrong_password_waits_long_and_is_never_told),
         cmocka_unit_test(a_full_queue_does_not_keep_a_source_from_stopping),
