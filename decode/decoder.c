@@ -82,6 +82,14 @@ static int open_context(struct pd_decoder *decoder, struct pd_err *err)
     return r < 0 ? pd_av_err(err, r, name, codec_name) : 0;
 }
 
+/* In a file some codecs have nothing to wait for: every picture is a keyframe, or the first alone, as in animations. */
+static bool has_keyframes(const struct pd_decoder_params *params)
+{
+    const AVCodecDescriptor *codec = avcodec_descriptor_get(params->par->codec_id);
+    const int props = codec ? codec->props : 0;
+    return params->live || ((props & AV_CODEC_PROP_LOSSY) && !(props & AV_CODEC_PROP_INTRA_ONLY));
+}
+
 int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *params, const char *name,
                     struct pd_err *err)
 {
@@ -89,6 +97,7 @@ int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *
     decoder->params = *params;
     decoder->name = name;
     decoder->wait_key = params->live;
+    decoder->keyframes = has_keyframes(params);
     decoder->frame = av_frame_alloc();
     int r = decoder->frame ? open_context(decoder, err) : pd_err_set(err, -ENOMEM, "%s: out of memory", name);
     if (r < 0)
@@ -129,7 +138,7 @@ static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
  * to them. A person smeared over the picture must not become a skeleton. */
 void pd_decoder_lost(struct pd_decoder *decoder)
 {
-    if (!decoder->params.live || decoder->wait_key)
+    if (!decoder->keyframes || decoder->wait_key)
         return;
     decoder->wait_key = decoder->recovering = true;
     decoder->waited = 0;
@@ -229,7 +238,7 @@ int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct p
 void pd_decoder_flush(struct pd_decoder *decoder)
 {
     avcodec_flush_buffers(decoder->avctx);
-    decoder->draining = false;
+    decoder->draining = decoder->wait_key = decoder->recovering = false;
 }
 
 void pd_decoder_discard(struct pd_decoder *decoder, enum pd_discard discard)

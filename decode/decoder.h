@@ -45,7 +45,8 @@ struct pd_decoder {
     bool told;                  /* that it is software after all */
     uint64_t corrupt;           /* packets and frames swallowed */
     bool draining;              /* the end was given to it */
-    bool wait_key;              /* live: nothing goes in before a keyframe */
+    bool keyframes;             /* of this stream are worth waiting for */
+    bool wait_key;              /* nothing goes in before a keyframe */
     bool recovering;            /* that is because of damage: what is dropped counts as corrupt */
     int waited;                 /* packets dropped while waiting */
     unsigned n_arrivals;
@@ -61,7 +62,7 @@ void pd_decoder_finish(struct pd_decoder *decoder);
 int pd_decoder_send(struct pd_decoder *decoder, struct AVPacket *packet, const struct pd_arrival *arrival);
 /* 0: @ret_frame points to the decoder's frame, valid until the next call. -EAGAIN: wants a packet. -EPIPE: ended. */
 int pd_decoder_receive(struct pd_decoder *decoder, struct AVFrame **ret_frame, struct pd_arrival *ret_arrival);
-/* Something is missing before the next packet: of a live stream nothing is shown until a keyframe. */
+/* Something is missing before the next packet: nothing is shown until a keyframe, where the codec has them. */
 void pd_decoder_lost(struct pd_decoder *decoder);
 /* Forget what is inside, for a new start of the same stream. */
 void pd_decoder_flush(struct pd_decoder *decoder);

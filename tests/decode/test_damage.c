@@ -222,6 +222,32 @@ static void a_packet_that_says_it_is_the_end_does_not_end_the_clip(void **state)
     assert_int_equal(o.end, PD_READER_E_END);
 }
 
+/* The frames behind a damaged one refer to it, and look whole to the decoder. */
+static void behind_damage_a_clip_goes_on_at_a_keyframe(void **state)
+{
+    struct clip c = sample(clip_path("behind.avi"), "mpeg4");
+    struct pd_reader *reader;
+    struct pd_frame *f;
+    c.gop = 10;
+    c.options = "sc_threshold=1000000000"; /* no other keyframes */
+    assert_int_equal(clip_write(&c), 0);
+    overwrite(c.path, 23, 0);
+    assert_int_equal(pd_reader_open(&(struct pd_reader_params){.input = c.path}, &reader, NULL), 0);
+    for (int round = 0; round < 2; round++) {
+        bool shown[FRAMES] = {false};
+        while (pd_reader_next(reader, &f, NULL) == 0) {
+            assert_in_range(f->pts_us, 0, (FRAMES - 1) * 40000);
+            shown[f->pts_us / 40000] = true;
+            pd_frame_unref(&f);
+        }
+        for (int i = 0; i < FRAMES; i++)
+            assert_int_equal(shown[i], i < 23 || i >= 30);
+        assert_int_equal(pd_reader_corrupt(reader), 7 * (round + 1));
+        assert_int_equal(pd_reader_rewind(reader, NULL), 0);
+    }
+    pd_reader_close(reader);
+}
+
 static void any_bytes_at_all_end_in_an_answer(void **state)
 {
     struct clip c = sample(clip_path("r.mkv"), "mpeg4");
@@ -381,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_picture_cut_short_is_refused),
         cmocka_unit_test(damaged_frames_are_counted_and_never_delivered),
         cmocka_unit_test(a_packet_that_says_it_is_the_end_does_not_end_the_clip),
+        cmocka_unit_test(behind_damage_a_clip_goes_on_at_a_keyframe),
         cmocka_unit_test(any_bytes_at_all_end_in_an_answer),
         cmocka_unit_test(after_an_error_of_the_gpu_nothing_is_shown_before_a_keyframe),
         cmocka_unit_test(a_gpu_that_never_decodes_is_replaced_at_a_keyframe_which_is_shown),
