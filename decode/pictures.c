@@ -156,12 +156,18 @@ static const struct pd_reader_ops pictures_ops = {
     .close = pictures_close,
 };
 
-/* What the first readable picture says of them all. */
-static void describe(struct pictures *p)
+/* What the first readable picture says of them all. There may be none for a long time, so each is a call that whoever
+ * waits may end. */
+static int describe(struct pictures *p, struct pd_err *err)
 {
+    struct pd_interrupt interrupt = {p->params.interrupt, p->params.user, 0};
     struct pd_reader_info *info = &p->base.info;
-    while (!p->file && p->at < p->n_files)
+    while (!p->file && p->at < p->n_files) {
+        if (pd_interrupt_poll(&interrupt))
+            return pd_err_set(err, interrupt.code, "%s: %s; none of its first %d pictures can be read", p->input.name,
+                              interrupt.code == -ETIMEDOUT ? "timed out" : "stopped", p->at);
         open_next(p, NULL);
+    }
     if (p->file)
         *info = *pd_reader_info(p->file);
     info->fps = 0;
@@ -169,6 +175,7 @@ static void describe(struct pictures *p)
     info->pictures = true;
     pictures_rewind(&p->base, NULL);
     p->base.current = p->input.name;
+    return 0;
 }
 
 int pd_reader_open_pictures(const struct pd_reader_params *params, struct pd_input *input,
@@ -195,8 +202,13 @@ int pd_reader_open_pictures(const struct pd_reader_params *params, struct pd_inp
         return r;
     }
     p->input = *input;
+    r = describe(p, err);
+    if (r < 0) {
+        memset(&p->input, 0, sizeof(p->input)); /* stays the caller's */
+        pictures_close(&p->base);
+        return r;
+    }
     memset(input, 0, sizeof(*input));
-    describe(p);
     *ret_reader = &p->base;
     return 0;
 }

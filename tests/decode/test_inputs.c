@@ -97,6 +97,29 @@ static void a_bad_picture_in_a_folder_is_told_and_the_rest_goes_on(void **state)
     pd_reader_close(reader);
 }
 
+static int stop_at_tenth(void *user)
+{
+    return ++*(int *)user < 10 ? 0 : -ECANCELED;
+}
+
+static void a_folder_of_bad_pictures_can_be_left(void **state)
+{
+    char dir[256], path[400];
+    snprintf(dir, sizeof(dir), "%s", clip_path("many"));
+    assert_int_equal(mkdir(dir, 0700), 0);
+    for (int i = 0; i < 300; i++) {
+        snprintf(path, sizeof(path), "%s/%d.png", dir, i);
+        clip_save(path, "", 0);
+    }
+    struct pd_reader *reader;
+    struct pd_err err = {""};
+    int polls = 0;
+    const struct pd_reader_params params = {.input = dir, .interrupt = stop_at_tenth, .user = &polls};
+    assert_int_equal(pd_reader_open(&params, &reader, &err), -ECANCELED);
+    assert_in_range(polls, 10, 20);
+    assert_non_null(strstr(err.text, "many: stopped"));
+}
+
 static void a_folder_without_pictures_is_refused(void **state)
 {
     const char *dir = clip_path("none");
@@ -226,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_is_read_in_the_natural_order_of_names),
         cmocka_unit_test(a_bad_picture_in_a_folder_is_told_and_the_rest_goes_on),
+        cmocka_unit_test(a_folder_of_bad_pictures_can_be_left),
         cmocka_unit_test(a_folder_without_pictures_is_refused),
         cmocka_unit_test(patterns_are_the_same_every_time_and_move),
         cmocka_unit_test(bad_patterns_say_what_is_expected),
