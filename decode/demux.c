@@ -380,8 +380,12 @@ int pd_demux_read(struct pd_demux *d, struct pd_err *err)
 
 int pd_demux_rewind(struct pd_demux *d, struct pd_err *err)
 {
+    /* Transport and program streams have no index, and a search by time misses what comes before a later keyframe. */
+    const int searched = AVFMT_TS_DISCONT | AVFMT_SHOW_IDS, flags = d->fmt->iformat->flags;
     int64_t start = d->stream->start_time == AV_NOPTS_VALUE ? 0 : d->stream->start_time;
-    int r = avformat_seek_file(d->fmt, d->stream->index, INT64_MIN, start, start, 0);
+    int r = -1;
+    if ((flags & (searched | AVFMT_NO_BYTE_SEEK)) != searched)
+        r = avformat_seek_file(d->fmt, d->stream->index, INT64_MIN, start, start, 0);
     /* Raw streams know no times: byte 0 is the start of any file. */
     if (r < 0)
         r = avformat_seek_file(d->fmt, -1, INT64_MIN, 0, INT64_MAX, AVSEEK_FLAG_BYTE);

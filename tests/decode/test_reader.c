@@ -52,12 +52,35 @@ static int read_numbers(struct pd_reader *reader, int first, int *ret_end, struc
     return n;
 }
 
+static void read_twice(const char *path, int threads)
+{
+    struct pd_reader *reader = open_input(path, threads);
+    const struct pd_reader_info *info = pd_reader_info(reader);
+    assert_int_equal(info->width, 96);
+    assert_int_equal(info->height, 64);
+    assert_false(info->live);
+    assert_false(info->pictures);
+    for (int round = 1; round <= 2; round++) {
+        int end;
+        struct pd_err err = {""};
+        int n = read_numbers(reader, 0, &end, &err);
+        if (n != 60 || end != PD_READER_E_END)
+            fail_msg("%s, %d threads, round %d: %d frames, end %d, %s", path, threads, round, n, end,
+                     err.text);
+        assert_int_equal(pd_reader_rewind(reader, &err), 0);
+    }
+    assert_int_equal(pd_reader_corrupt(reader), 0);
+    pd_reader_close(reader);
+}
+
 static void every_frame_is_read_once_and_in_order(void **state)
 {
     static const struct clip clips[] = {
         {.path = "h264.mp4", .codec = "libx264", .pix_fmt = "yuv420p"}, /* with B-frames */
         {.path = "h264.mkv", .codec = "libx264", .pix_fmt = "yuv420p"},
         {.path = "h264.ts", .codec = "libx264", .pix_fmt = "yuv420p"},
+        {.path = "mpeg2.ts", .codec = "mpeg2video", .pix_fmt = "yuv420p"},
+        {.path = "mpeg1.mpg", .codec = "mpeg1video", .pix_fmt = "yuv420p"},
         {.path = "raw.h264", .codec = "libx264", .pix_fmt = "yuv420p"},
         {.path = "hevc.mp4", .codec = "libx265", .pix_fmt = "yuv420p", .options = "x265-params=log-level=none"},
         {.path = "mpeg4.avi", .codec = "mpeg4", .pix_fmt = "yuv420p"},
@@ -73,27 +96,15 @@ static void every_frame_is_read_once_and_in_order(void **state)
         c.height = 64;
         c.fps = 25;
         c.frames = 60;
+        c.gop = 20;
         int w = clip_write(&c);
         if (w == -ENOTSUP) {
             print_message("# no encoder %s, its clip is skipped\n", c.codec);
             continue;
         }
         assert_int_equal(w, 0);
-        for (int threads = 1; threads <= 4; threads += 3) {
-            struct pd_reader *reader = open_input(c.path, threads);
-            const struct pd_reader_info *info = pd_reader_info(reader);
-            assert_int_equal(info->width, 96);
-            assert_int_equal(info->height, 64);
-            assert_false(info->live);
-            assert_false(info->pictures);
-            int end;
-            struct pd_err err = {""};
-            int n = read_numbers(reader, 0, &end, &err);
-            if (n != 60 || end != PD_READER_E_END)
-                fail_msg("%s, %d threads: %d frames, end %d, %s", clips[i].path, threads, n, end, err.text);
-            assert_int_equal(pd_reader_corrupt(reader), 0);
-            pd_reader_close(reader);
-        }
+        for (int threads = 1; threads <= 4; threads += 3)
+            read_twice(c.path, threads);
     }
 }
 
