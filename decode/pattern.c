@@ -168,7 +168,7 @@ static bool set_option(struct pattern *p, const char *option)
     if (sscanf(option, "size=%dx%d%n", &p->width, &p->height, &n) == 2 && !option[n])
         return p->width > 0 && p->height > 0 && p->width <= 8192 && p->height <= 8192;
     if (sscanf(option, "rate=%lf%n", &p->rate, &n) == 1 && !option[n])
-        return p->rate > 0 && p->rate <= 1000;
+        return p->rate >= 0.001 && p->rate <= 1000; /* as of files: below it times overflow */
     if (sscanf(option, "frames=%lld%n", &frames, &n) == 1 && !option[n]) {
         p->frames = frames;
         return frames >= 0;
@@ -193,7 +193,7 @@ static int configure(struct pattern *p, struct pd_err *err)
     for (char *o = query ? strtok_r(query, "&", &save) : NULL; o; o = strtok_r(NULL, "&", &save))
         if (!set_option(p, o))
             return pd_err_set(err, -EINVAL,
-                              "%s: bad option '%s'; expected size=WxH (up to 8192), rate=R (up to 1000) or frames=N",
+                              "%s: bad option '%s'; expected size=WxH (up to 8192), rate=R (0.001 to 1000) or frames=N",
                               p->input.name, o);
     return 0;
 }

@@ -172,6 +172,7 @@ static void patterns_are_the_same_every_time_and_move(void **state)
 static void bad_patterns_say_what_is_expected(void **state)
 {
     static const char *const inputs[] = {"test:fish", "test:people?size=0x5", "test:people?rate=-1",
+                                         "test:people?rate=1e-300", "test:people?rate=nan",
                                          "test:bars?size=99999x2", "test:bars?frames=x", "test:bars?colour=red"};
     for (size_t i = 0; i < PD_ARRAY_SIZE(inputs); i++) {
         struct pd_reader *reader;
