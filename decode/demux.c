@@ -312,8 +312,11 @@ static bool ended_early(const struct pd_demux *d, double *ret_promised)
 {
     if (d->fmt->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || d->fmt->duration <= 0)
         return false;
-    const double promised = d->stream->duration > 0 ? (double)d->stream->duration * av_q2d(d->stream->time_base)
-                                                    : (double)d->fmt->duration / AV_TIME_BASE;
+    double promised = d->stream->duration > 0 ? (double)d->stream->duration * av_q2d(d->stream->time_base)
+                                              : (double)d->fmt->duration / AV_TIME_BASE;
+    /* Matroska counts from 0, where a recording in pieces has its first piece, not from the first picture. */
+    if (!strcmp(d->fmt->iformat->name, "matroska,webm") && d->stream->start_time != AV_NOPTS_VALUE)
+        promised -= (double)d->stream->start_time * av_q2d(d->stream->time_base);
     const double counted = (double)d->stream->nb_frames;
     const bool fewer = counted > 0 && (double)d->packets + 5 < counted;
     *ret_promised = promised;

@@ -79,8 +79,8 @@ static void a_clip_cut_in_half_gives_its_half_and_says_so(void **state)
     }
 }
 
-/* Copy a clip with every third packet alone, at its own time. */
-static void thin_out(const char *from, const char *to)
+/* Copy a clip with every @step-th packet alone, each at its own time and @later seconds. */
+static void copy(const char *from, const char *to, int step, int later)
 {
     AVFormatContext *in = NULL, *out = NULL;
     AVPacket *packet = av_packet_alloc();
@@ -91,9 +91,13 @@ static void thin_out(const char *from, const char *to)
     stream->time_base = in->streams[0]->time_base;
     assert_int_equal(avio_open(&out->pb, to, AVIO_FLAG_WRITE), 0);
     assert_true(avformat_write_header(out, NULL) >= 0);
-    for (int i = 0; av_read_frame(in, packet) == 0; i++, av_packet_unref(packet))
-        if (i % 3 == 0)
+    for (int i = 0; av_read_frame(in, packet) == 0; i++, av_packet_unref(packet)) {
+        packet->pts += av_rescale_q(later, (AVRational){1, 1}, in->streams[0]->time_base);
+        packet->dts = packet->pts;
+        av_packet_rescale_ts(packet, in->streams[0]->time_base, stream->time_base);
+        if (i % step == 0)
             assert_int_equal(av_write_frame(out, packet), 0);
+    }
     assert_int_equal(av_write_trailer(out), 0);
     avio_closep(&out->pb);
     avformat_free_context(out);
@@ -106,12 +110,25 @@ static void places_without_a_picture_are_no_cut(void **state)
     struct clip c = sample(clip_path("all.avi"), "mjpeg");
     assert_int_equal(clip_write(&c), 0);
     const char *thin = clip_path("thin.avi");
-    thin_out(c.path, thin);
+    copy(c.path, thin, 3, 0);
     struct outcome o = read_file(thin);
     if (o.opened != 0 || o.frames != (FRAMES + 2) / 3 || o.end != PD_READER_E_END)
         fail_msg("open %d, %d frames, end %d, '%s'", o.opened, o.frames, o.end, o.err.text);
     cut(thin, thin, 80);
     assert_int_equal(read_file(thin).end, PD_READER_E_CUT);
+}
+
+static void a_recording_that_begins_late_is_no_cut(void **state)
+{
+    struct clip c = sample(clip_path("first.mkv"), "mjpeg");
+    assert_int_equal(clip_write(&c), 0);
+    const char *later = clip_path("later.mkv");
+    copy(c.path, later, 1, 3600);
+    struct outcome o = read_file(later);
+    if (o.opened != 0 || o.frames != FRAMES || o.end != PD_READER_E_END)
+        fail_msg("open %d, %d frames, end %d, '%s'", o.opened, o.frames, o.end, o.err.text);
+    cut(later, later, 50);
+    assert_int_equal(read_file(later).end, PD_READER_E_CUT);
 }
 
 static void frames_that_an_edit_list_leaves_out_are_no_cut(void **state)
@@ -402,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clip_cut_in_half_gives_its_half_and_says_so),
         cmocka_unit_test(places_without_a_picture_are_no_cut),
+        cmocka_unit_test(a_recording_that_begins_late_is_no_cut),
         cmocka_unit_test(frames_that_an_edit_list_leaves_out_are_no_cut),
         cmocka_unit_test(an_mp4_without_its_index_is_refused_in_words),
         cmocka_unit_test(a_picture_cut_short_is_refused),
