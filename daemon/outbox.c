@@ -149,6 +149,8 @@ static bool is_due(struct pd_outbox *ob, struct pd_stream *stream, int64_t now_n
 {
     if (!ob->interval_ns)
         return true;
+    if (stream->due_ns > now_ns + ob->interval_ns)
+        stream->due_ns = now_ns; /* that of a slower subscription before */
     if (now_ns < stream->due_ns)
         return false;
     stream->due_ns += ob->interval_ns;

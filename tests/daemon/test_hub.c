@@ -415,6 +415,23 @@ static void max_fps_is_the_mean_rate(void **state)
     pd_hub_destroy(hub);
 }
 
+static void a_quicker_max_fps_waits_for_no_slower_one(void **state)
+{
+    struct pd_hub *hub = hub_with(0, 1);
+    struct reader *r = reader_of(hub);
+    subscribe(hub, r, true, PD_TYPE_POSE, 0.001);
+    publish_at_once(hub, 0, 1, 10, PD_NS_PER_S);
+    subscribe(hub, r, true, PD_TYPE_POSE, 10);
+    for (uint64_t seq = 2; seq <= 251; seq++) { /* 25 a second for ten seconds */
+        publish_at_once(hub, 0, seq, 10, PD_NS_PER_S + (int64_t)seq * 40 * PD_NS_PER_MS);
+        read_all(hub, r);
+    }
+    assert_in_range(r->view[0].delivered, 99, 103);
+    assert_int_equal(r->view[0].lost, 0);
+    leave(hub, r);
+    pd_hub_destroy(hub);
+}
+
 static void only_the_newest_state_waits(void **state)
 {
     struct pd_hub *hub = hub_with(0, 1);
@@ -626,6 +643,7 @@ int main(void)
         cmocka_unit_test(a_late_subscriber_hears_of_nothing_before_it),
         cmocka_unit_test(subscribing_again_keeps_the_place),
         cmocka_unit_test(max_fps_is_the_mean_rate),
+        cmocka_unit_test(a_quicker_max_fps_waits_for_no_slower_one),
         cmocka_unit_test(only_the_newest_state_waits),
         cmocka_unit_test(a_removed_camera_is_finished_and_its_number_used_again),
         cmocka_unit_test(a_removed_camera_is_finished_however_little_room_there_is),
