@@ -163,6 +163,20 @@ static struct pd_source_config source_config(const struct pd_camera *camera)
     };
 }
 
+/* Numbers go on from those of the run @before, NULL: from none. */
+static void take_counts(struct pd_camera *camera, const struct pd_camera *before)
+{
+    camera->base = before ? atomic_load(&before->decoded) : 0;
+    atomic_init(&camera->decoded, camera->base);
+    atomic_init(&camera->settled, camera->base);
+    atomic_init(&camera->published, before ? atomic_load(&before->published) : 0);
+    atomic_init(&camera->dropped, before ? atomic_load(&before->dropped) : 0);
+    atomic_init(&camera->failed, before ? atomic_load(&before->failed) : 0);
+    camera->past_corrupt = before ? before->past_corrupt : 0;
+    camera->past_skipped = before ? before->past_skipped : 0;
+    camera->past_reconnects = before ? before->past_reconnects : 0;
+}
+
 int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **ret_camera, struct pd_err *err)
 {
     struct pd_camera *camera = calloc(1, sizeof(*camera));
@@ -179,13 +193,7 @@ int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **r
     camera->index = -1;
     camera->source_gone = true;
     camera->since_us = pd_wall_us();
-    const struct pd_camera *before = params->before;
-    camera->base = before ? atomic_load(&before->decoded) : 0;
-    atomic_init(&camera->decoded, camera->base);
-    atomic_init(&camera->settled, camera->base);
-    atomic_init(&camera->published, before ? atomic_load(&before->published) : 0);
-    atomic_init(&camera->dropped, before ? atomic_load(&before->dropped) : 0);
-    atomic_init(&camera->failed, before ? atomic_load(&before->failed) : 0);
+    take_counts(camera, params->before);
     struct pd_source_config source = source_config(camera);
     camera->live = pd_source_is_live(&source);
     if (config->track || config->smooth > 0)

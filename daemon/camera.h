@@ -86,6 +86,8 @@ struct pd_camera {
     char reason[256];
     double retry_s;
     int64_t since_us;
+    uint64_t past_corrupt, past_skipped; /* what the sources of this camera's ended runs counted */
+    uint32_t past_reconnects;
     char told[256];      /* the reason of the last line that said it is down, "" since it was up */
     int64_t told_ns;
     bool end_waits;      /* the file has ended; told once its last frames are settled */

@@ -180,11 +180,22 @@ static void on_source_destroyed(uv_work_t *work, int status)
     pd_manager_go_on_stopping(m);
 }
 
+/* Its source is not asked any more, and the counts are those since the daemon started. */
+static void keep_counts(const struct pd_manager *m, struct pd_camera *camera)
+{
+    struct pd_source_stats source = pd_manager_source_stats(m, camera);
+    struct pd_camera_numbers numbers = pd_manager_camera_numbers(camera, &source);
+    camera->past_corrupt = numbers.corrupt;
+    camera->past_skipped = numbers.skipped;
+    camera->past_reconnects = numbers.reconnects;
+}
+
 void pd_manager_stop_camera(struct pd_manager *m, struct pd_camera *camera)
 {
     if (camera->stopping)
         return;
     struct farewell *f = malloc(sizeof(*f));
+    keep_counts(m, camera);
     camera->stopping = true;
     pd_source_stop(camera->source);
     if (!f) { /* then the loop has to wait */

@@ -528,6 +528,22 @@ class Reload(Case):
         under_way = numbers["decoded"] - numbers["published"] - numbers["dropped"] - numbers["failed"]
         self.assertLessEqual(under_way, 6)
 
+    def test_counts_go_on_through_it(self):
+        daemon = self.daemon({"a": live(max_fps=5)})
+        client = self.client(daemon)
+        numbers = wait_for("frames above max_fps", lambda: self.enough(client.status()[0]["a"]["numbers"]))
+        daemon.write_camera("a", live(max_fps=5, track=True))
+        daemon.signal(signal.SIGHUP)
+        wait_for("the reload", lambda: "1 restarted" in daemon.log.read_text())
+        while client.status()[0]["a"]["state"] != "up":
+            pass
+        after = client.status()[0]["a"]["numbers"]
+        for name in ("decoded", "published", "dropped", "failed", "corrupt", "skipped", "reconnects"):
+            self.assertGreaterEqual(after[name], numbers[name], name)
+
+    def enough(self, numbers):
+        return numbers if numbers["skipped"] > 30 else None
+
     def test_a_bad_file_leaves_everything(self):
         daemon = self.daemon({"a": live()})
         client = self.client(daemon)
