@@ -74,6 +74,8 @@ void pd_manager_go_on_stopping(struct pd_manager *m);
 /* ---- manager_start.c: exit codes, PD_EXIT_OK when all is well ---- */
 #define PD_MANAGER_RUN "posed run" /* whom the log names when a start fails */
 int pd_manager_raise_fd_limit(struct pd_err *err); /* 0 or a negative errno */
+/* pd_config_load(), then what the command line says instead. */
+int pd_manager_read_config(const struct pd_manager *m, pd_config_report_fn report, struct pd_config **ret_config);
 int pd_manager_load_config(struct pd_manager *m);  /* says in the log what is wrong */
 /* Network, socket, engine, cameras. What was opened before a failure is closed by a stop, or by the end of the run. */
 int pd_manager_start(struct pd_manager *m, struct pd_err *err);

@@ -85,7 +85,7 @@ void pd_manager_reload(struct pd_manager *m)
 {
     struct pd_config *config = NULL;
     pd_notify("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(pd_now_ns() / 1000));
-    int r = pd_config_load(m->options.config, report_problem, NULL, &config);
+    int r = pd_manager_read_config(m, report_problem, &config);
     struct pd_tree *tree = r == 0 ? pd_tree_new(config) : NULL;
     if (!tree) {
         m->bad_reloads++;

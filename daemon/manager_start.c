@@ -48,6 +48,21 @@ static int replace(char **string, const char *with)
     return 0;
 }
 
+int pd_manager_read_config(const struct pd_manager *m, pd_config_report_fn report, struct pd_config **ret_config)
+{
+    struct pd_config *config = NULL;
+    int r = pd_config_load(m->options.config, report, NULL, &config);
+    if (r < 0)
+        return r;
+    if (replace(&config->socket, m->options.socket) < 0 || replace(&config->engine, m->options.engine) < 0 ||
+        replace(&config->network, m->options.network) < 0) {
+        pd_config_destroy(config);
+        return -ENOMEM;
+    }
+    *ret_config = config;
+    return 0;
+}
+
 /* No mistake of whoever wrote the configuration: the next start may find what this one lacked. */
 static bool is_passing(int r)
 {
@@ -57,17 +72,11 @@ static bool is_passing(int r)
 int pd_manager_load_config(struct pd_manager *m)
 {
     struct pd_config *config = NULL;
-    int r = pd_config_load(m->options.config, report_problem, NULL, &config);
+    int r = pd_manager_read_config(m, report_problem, &config);
     if (r < 0) {
         if (r != -EINVAL)
             pd_log_err(PD_MANAGER_RUN, "%s: %s", m->options.config, strerror(-r));
         return is_passing(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
-    }
-    if (replace(&config->socket, m->options.socket) < 0 || replace(&config->engine, m->options.engine) < 0 ||
-        replace(&config->network, m->options.network) < 0) {
-        pd_config_destroy(config);
-        pd_log_err(PD_MANAGER_RUN, "out of memory");
-        return PD_EXIT_TEMPFAIL;
     }
     m->tree = pd_tree_new(config);
     if (!m->tree)

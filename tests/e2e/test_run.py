@@ -14,7 +14,7 @@ import sys
 import time
 import unittest
 
-from daemon import PATIENCE, POSED, Case, finite, live, stop_and_read_to_end, wait_for
+from daemon import NETWORK, PATIENCE, POSED, Case, finite, live, stop_and_read_to_end, wait_for
 
 
 class Lines(Case):
@@ -543,6 +543,16 @@ class Reload(Case):
 
     def enough(self, numbers):
         return numbers if numbers["skipped"] > 30 else None
+
+    def test_what_the_command_line_says_has_not_changed(self):
+        daemon = self.daemon({}, config={"socket": "/nowhere/s", "engine": "auto", "network": "/nowhere/network.onnx"},
+                             start=False)
+        daemon.args = ["--socket", daemon.path, "--engine", "null", "--network", NETWORK]
+        daemon.start()
+        self.client(daemon)
+        daemon.signal(signal.SIGHUP)
+        wait_for("the reload", lambda: "0 removed" in daemon.log.read_text())
+        self.assertNotIn("has changed", daemon.log.read_text())
 
     def test_a_bad_file_leaves_everything(self):
         daemon = self.daemon({"a": live()})
