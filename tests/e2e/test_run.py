@@ -554,6 +554,14 @@ class Reload(Case):
         wait_for("the reload", lambda: "0 removed" in daemon.log.read_text())
         self.assertNotIn("has changed", daemon.log.read_text())
 
+    def test_one_that_is_asked_for_while_the_engine_starts_is_not_forgotten(self):
+        daemon = self.daemon({"a": live()}, env={"POSED_NULL_BATCH_MS": "1500"})  # the start waits for a batch
+        wait_for("the socket, which comes after the configuration", daemon.path.exists)
+        daemon.write_camera("b", live())
+        daemon.signal(signal.SIGHUP)
+        client = self.client(daemon)
+        wait_for("the camera", lambda: "b" in client.status()[0])
+
     def test_a_bad_file_leaves_everything(self):
         daemon = self.daemon({"a": live()})
         client = self.client(daemon)
