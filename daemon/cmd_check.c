@@ -44,7 +44,7 @@ static void check_all(struct pd_check *check, const char *path, bool files_only,
     struct pd_config *config = NULL;
     int r = pd_config_load(path, tell_config, check, &config);
     if (r < 0) {
-        if (r != -EINVAL)
+        if (r == -ENOMEM)
             pd_check_tell(check, PD_CHECK_FAIL, "config", "%s: %s", path, strerror(-r));
         return;
     }

@@ -229,15 +229,16 @@ static int load_cameras(struct loading *l, const char *path, int cameras_dir_lin
     struct dirent **entries = NULL;
     int n = scandir(config->cameras_dir, &entries, wanted_file, by_name);
     if (n < 0) {
-        if (errno == ENOMEM)
-            return -ENOMEM;
+        int r = pd_config_passes(-errno) ? -errno : 0;
+        if (r == -ENOMEM)
+            return r;
         /* the default directory need not be there: a daemon without cameras waits for a reload */
         if (errno != ENOENT || cameras_dir_line) {
             char what[160];
             snprintf(what, sizeof(what), "found a directory that cannot be read: %s", strerror(errno));
             report_path(l, path, cameras_dir_line, "cameras_dir", what);
         }
-        return 0;
+        return r;
     }
     int r = 0;
     if (n > PD_CAMERAS_MAX) {

@@ -7,6 +7,8 @@
  * Everything is parsed into a new tree, checked whole, and every problem of every file is reported in one run; a tree
  * is immutable once loaded. Loop thread.
  */
+#include <errno.h>
+
 #include "core/err.h"
 #include "core/queue.h"
 #include "core/engine/engine.h"
@@ -75,9 +77,15 @@ struct pd_config {
  * advice and does not make the load fail. */
 typedef void (*pd_config_report_fn)(const char *line, void *user);
 
-/* Read @path and its cameras. Returns 0, or -EINVAL after reporting every problem, or -ENOMEM. */
+/* Read @path and its cameras. Returns 0, -EINVAL after reporting every problem, -ENOMEM, or another error that
+ * pd_config_passes(), after reporting the file or folder. */
 int pd_config_load(const char *path, pd_config_report_fn report, void *user, struct pd_config **ret_config);
 void pd_config_destroy(struct pd_config *config);
+/* Errors that are no mistake of whoever wrote the configuration: another try may find what this one lacked. */
+static inline bool pd_config_passes(int r)
+{
+    return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
 /* Whether a running camera has to be restarted to go from @a to @b (same name). */
 bool pd_camera_config_equal(const struct pd_camera_config *a, const struct pd_camera_config *b);
 

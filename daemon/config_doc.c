@@ -91,11 +91,13 @@ static bool is_readable(struct pd_config_doc *doc, int fd, struct stat *st)
     return false;
 }
 
-/* The whole of regular file @path, 0-terminated. Reports and leaves doc->text NULL when it cannot be had; -ENOMEM. */
+/* The whole of regular file @path, 0-terminated. Reports and leaves doc->text NULL when it cannot be had. 0, or
+ * what pd_config_passes(). */
 static int read_text(struct pd_config_doc *doc, const char *path)
 {
     /* O_NONBLOCK: a FIFO in the directory must not hang the daemon; it has no meaning for regular files */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), r = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int r = fd < 0 && pd_config_passes(-errno) ? -errno : 0;
     struct stat st;
     if (!is_readable(doc, fd, &st))
         goto out;
@@ -107,6 +109,7 @@ static int read_text(struct pd_config_doc *doc, const char *path)
     ssize_t size = read_all(fd, text, (size_t)st.st_size);
     if (size < 0) {
         pd_config_problem(doc, 0, "", "cannot be read: %s", strerror((int)-size));
+        r = pd_config_passes((int)size) ? (int)size : 0;
         free(text);
         goto out;
     }

@@ -32,8 +32,8 @@ struct pd_config_member {
     const char *at;
 };
 
-/* Read and parse @path. What is wrong with it is reported and counted, and root stays NULL then. 0 or -ENOMEM; close it
- * in any case. @report may be NULL. */
+/* Read and parse @path. What is wrong with it is reported and counted, and root stays NULL then. 0, or what
+ * pd_config_passes(); close it in any case. @report may be NULL. */
 int pd_config_doc_open(struct pd_config_doc *doc, const char *path, pd_config_report_fn report, void *user);
 void pd_config_doc_close(struct pd_config_doc *doc);
 

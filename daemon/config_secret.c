@@ -138,7 +138,7 @@ static int read_password(const char *path, struct pd_config_doc *doc, int line, 
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
     char *text = NULL;
-    int r = 0;
+    int r = fd < 0 && pd_config_passes(-errno) ? -errno : 0;
     if (fd < 0 || fstat(fd, &st) < 0) {
         pd_config_problem(doc, line, "password_file", "found a file that cannot be read (%s), expected one that the "
                           "daemon's user can read", strerror(errno));
@@ -156,6 +156,7 @@ static int read_password(const char *path, struct pd_config_doc *doc, int line, 
     if (!text) {
         r = -ENOMEM;
     } else if (n < 0) {
+        r = pd_config_passes(-errno) ? -errno : 0;
         pd_config_problem(doc, line, "password_file", "found a file that cannot be read: %s", strerror(errno));
     } else if (n == PASSWORD_MAX || !trim(text, (size_t)n)) {
         pd_config_problem(doc, line, "password_file", "found something else than one line of text, expected the "

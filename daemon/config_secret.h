@@ -7,7 +7,7 @@
 #include "daemon/config_doc.h"
 
 /* Read the camera's password_file, if it has one, into camera->password. @root_dir: directory of posed.json. Problems
- * are reported to @doc at @line. Returns 0 or -ENOMEM. */
+ * are reported to @doc at @line. Returns 0 or what pd_config_passes(). */
 int pd_config_read_password(struct pd_camera_config *camera, const char *root_dir, struct pd_config_doc *doc, int line);
 
 /* Make @password unreadable in every log line: as it is, percent-encoded, and as HTTP Basic credentials of @username

@@ -63,20 +63,14 @@ int pd_manager_read_config(const struct pd_manager *m, pd_config_report_fn repor
     return 0;
 }
 
-/* No mistake of whoever wrote the configuration: the next start may find what this one lacked. */
-static bool is_passing(int r)
-{
-    return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
-}
-
 int pd_manager_load_config(struct pd_manager *m)
 {
     struct pd_config *config = NULL;
     int r = pd_manager_read_config(m, report_problem, &config);
     if (r < 0) {
-        if (r != -EINVAL)
+        if (r == -ENOMEM)
             pd_log_err(PD_MANAGER_RUN, "%s: %s", m->options.config, strerror(-r));
-        return is_passing(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
+        return pd_config_passes(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
     }
     m->tree = pd_tree_new(config);
     if (!m->tree)
@@ -92,7 +86,7 @@ static int load_network(struct pd_manager *m, struct pd_err *err)
     const struct pd_config *config = m->tree->config;
     int r = pd_net_load(config->network, &m->net, err);
     if (r < 0)
-        return is_passing(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
+        return pd_config_passes(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
     if (!m->net->meta.skeleton) {
         pd_err_set(err, -EINVAL, "%s: this network finds no poses", config->network);
         return PD_EXIT_CONFIG;

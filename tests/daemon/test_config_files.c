@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,6 +64,22 @@ static void odd_files_are_told(void **state)
     assert_line(s, 0, "cameras.d/a.json", 0, "found something that is no regular file");
     assert_line(s, 1, "cameras.d/b.json", 0, "found something that is no regular file");
     assert_line(s, 2, "cameras.d/c.json", 0, "found 1048577 bytes, expected at most 1048576");
+}
+
+static void want_of_descriptors_is_no_mistake_of_the_files(void **state)
+{
+    struct site *s = *state;
+    struct pd_config *c = NULL;
+    struct rlimit limit, low;
+    put(s, "posed.json", "{}");
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    low = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    int r = load(s, &c);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_int_equal(s->n_lines, 1);
+    assert_line(s, 0, "posed.json", 0, "cannot be read: Too many open files");
 }
 
 static void camera_names_are_checked_and_sorted(void **state)
@@ -127,6 +144,7 @@ int main(void)
         SITE_TEST(a_syntax_error_has_its_line_and_hides_nothing_else),
         SITE_TEST(a_broken_main_file_does_not_hide_the_cameras),
         SITE_TEST(odd_files_are_told),
+        SITE_TEST(want_of_descriptors_is_no_mistake_of_the_files),
         SITE_TEST(camera_names_are_checked_and_sorted),
         SITE_TEST(more_cameras_than_can_be_are_told),
         SITE_TEST(a_missing_folder_matters_only_when_it_was_asked_for),
