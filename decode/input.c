@@ -73,6 +73,8 @@ int pd_input_parse(const char *text, struct pd_input *ret_input, struct pd_err *
     in.address = strdup(address);
     if (!in.address)
         goto nomem;
+    if (s >= 0 && schemes[s].keep) /* in small letters, the only ones in which FFmpeg knows it */
+        memcpy(in.address, schemes[s].prefix, strlen(schemes[s].prefix));
     bool url = in.kind == PD_INPUT_RTSP || in.kind == PD_INPUT_HTTP;
     if (url && split_user(&in) < 0)
         goto nomem;

@@ -190,7 +190,8 @@ static void names_for_people_hold_no_secret(void **state)
     } cases[] = {
         {"rtsp://admin:se%40cret@10.0.0.5:554/ch/1?token=abc", "rtsp://10.0.0.5:554/ch/1", "admin:se%40cret",
          PD_INPUT_RTSP},
-        {"RTSP://u@h/x", "RTSP://h/x", "u", PD_INPUT_RTSP},
+        {"RTSP://u@h/X", "rtsp://h/X", "u", PD_INPUT_RTSP}, /* FFmpeg knows its schemes in small letters alone */
+        {"Https://h/X", "https://h/X", NULL, PD_INPUT_HTTP},
         {"https://a:b@c@host/p", "https://host/p", "a:b@c", PD_INPUT_HTTP},
         {"http://host/p@q", "http://host/p@q", NULL, PD_INPUT_HTTP},
         {"http://host?u=a@b", "http://host", NULL, PD_INPUT_HTTP},
