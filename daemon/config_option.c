@@ -189,8 +189,17 @@ json_t *pd_option_get(const struct pd_option *opt, const void *base)
     }
 }
 
+/* Bytes, for a path may be no UTF-8, of which JSON knows nothing. */
+static bool is_same_text(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
 bool pd_option_equal(const struct pd_option *opt, const void *a, const void *b)
 {
+    if (is_text(opt->type))
+        return is_same_text(*(char *const *)(const void *)((const char *)a + opt->offset),
+                            *(char *const *)(const void *)((const char *)b + opt->offset));
     json_t *va = pd_option_get(opt, a), *vb = pd_option_get(opt, b);
     bool equal = va && vb && json_equal(va, vb);
     json_decref(va);

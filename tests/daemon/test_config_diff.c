@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/config_diff.h"
@@ -95,11 +96,31 @@ static void a_reload_touches_only_what_changed(void **state)
     pd_config_destroy(b);
 }
 
+static void a_folder_with_any_name_changes_nothing(void **state)
+{
+    struct site *s = *state;
+    struct pd_config *a = NULL;
+    char told[512] = "", path[256];
+    const struct pd_config_diff diff = {tell_camera, tell_key, told};
+    snprintf(path, sizeof(path), "%s/caf\xe9", s->dir); /* Latin-1, which is no UTF-8 */
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(path, sizeof(path), "%s/caf\xe9/cameras.d", s->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    snprintf(s->main, sizeof(s->main), "%s/caf\xe9/posed.json", s->dir);
+    put(s, "caf\xe9/posed.json", "{\"cache_dir\": \"cache\"}");
+    put(s, "caf\xe9/cameras.d/a.json", "{\"url\": \"clip.mp4\"}");
+    assert_int_equal(load(s, &a), 0);
+    pd_config_diff(a, a, &diff);
+    assert_string_equal(told, "");
+    pd_config_destroy(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SITE_TEST(any_changed_key_makes_cameras_differ),
         SITE_TEST(a_reload_touches_only_what_changed),
+        SITE_TEST(a_folder_with_any_name_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
