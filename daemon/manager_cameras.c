@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/manager.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -114,6 +115,8 @@ int pd_manager_start_camera(struct pd_manager *m, struct pd_tree *tree, const st
 {
     struct pd_camera *camera = NULL;
     int hub = before ? before->hub : pd_hub_add_camera(m->hub, config->name);
+    if (hub == -ENOSPC) /* which strerror() has about disks */
+        return pd_err_set(err, hub, "camera %s: at most %d cameras", config->name, PD_CAMERAS_MAX);
     if (hub < 0)
         return pd_err_set(err, hub, "camera %s: %s", config->name, strerror(-hub));
     const struct pd_camera_params params = {

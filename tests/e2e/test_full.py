@@ -35,7 +35,7 @@ class Full(Case):
         daemon.write_camera("d007", SLOW)
         daemon.signal(signal.SIGHUP)
         client.read_until("status", camera="c007", state="removed")
-        self.assertIn("this camera is not watched", daemon.log.read_text())
+        self.assertIn("camera d007: at most 256 cameras; this camera is not watched", daemon.log.read_text())
         daemon.signal(signal.SIGHUP)
         client.read_until("pose", camera="d007")
         self.assertEqual(daemon.stop()[0], 0)
