@@ -72,7 +72,7 @@ static int finish(struct pd_check *check)
     if (check->findings) {
         json_t *all = json_pack("{s:b, s:O}", "ok", good, "findings", check->findings);
         if (!all || json_dumpf(all, stdout, JSON_INDENT(2)) < 0) {
-            fprintf(stderr, "posed check: the findings could not be written: out of memory or output closed\n");
+            fprintf(stderr, "posed check: the findings could not be written: out of memory\n");
             good = false;
         }
         putchar('\n');
@@ -82,6 +82,10 @@ static int finish(struct pd_check *check)
                check->n[PD_CHECK_WARN], check->n[PD_CHECK_WARN] == 1 ? "" : "s");
     }
     json_decref(check->findings);
+    if (fflush(stdout) == EOF || ferror(stdout)) {
+        fprintf(stderr, "posed check: cannot write to standard output\n");
+        good = false;
+    }
     return good ? PD_EXIT_OK : PD_EXIT_FAILURE;
 }
 

@@ -2,6 +2,7 @@
  *
  * posectl: a light client of a running posed.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,15 @@ static int fail(const struct pd_err *err)
     fflush(stdout);
     fprintf(stderr, "posectl: %s\n", err->text);
     return PD_EXIT_FAILURE;
+}
+
+/* A full disk must not be taken for a success, by who keeps what comes in a file. */
+static int finish_output(struct pd_err *err)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return PD_EXIT_OK;
+    pd_err_set(err, -EIO, "cannot write to standard output");
+    return fail(err);
 }
 
 static const char *text_at(const json_t *object, const char *key)
@@ -235,11 +245,11 @@ static int watch(struct pd_link *link, const struct options *o, struct pd_err *e
             puts(text);
         else
             print_line(line);
-        fflush(stdout);
         poses += is_type(line, "pose");
         json_decref(line);
-        if (ferror(stdout) || (o->count && poses >= o->count))
-            return PD_EXIT_OK;
+        int code = finish_output(err);
+        if (code != PD_EXIT_OK || (o->count && poses >= o->count))
+            return code;
     }
 }
 
@@ -294,7 +304,7 @@ static int run_command(const char *name, const struct options *o)
         json_decref(hello);
         int code = commands[i].run(&the_link, o, &err);
         pd_link_close(&the_link);
-        return code;
+        return code == PD_EXIT_OK ? finish_output(&err) : code;
     }
     fprintf(stderr, "posectl: no command '%s'; see posectl --help\n", name);
     return PD_EXIT_USAGE;

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 POSED = sys.argv[1]
@@ -69,16 +70,37 @@ class FullDisk(unittest.TestCase):
         with open("/dev/full", "w", encoding="ascii") as full:
             self.check(run("detect", *OFFLINE, frames, stdout=full), "standard output: No space")
             self.check(run("model", "info", NETWORK, stdout=full), "No space")
+            for json_too in ([], ["--json"]):
+                self.check(run("check", "--files", "--config", self.config(), *json_too, stdout=full), "cannot write")
 
-    def test_a_log_that_takes_nothing_more_stops_nobody(self):
-        config = self.dir / "posed.json"
-        (self.dir / "cameras.d").mkdir()
-        config.write_text(json.dumps({"socket": str(self.dir / "s"), "engine": "null", "network": NETWORK, "width": 128,
-                                      "height": 64, "cache_dir": str(self.dir)}))
+    def test_answers_of_a_daemon_that_do_not_fit_are_no_success(self):
+        daemon = subprocess.Popen([POSED, "run", "--config", self.config()], stderr=subprocess.DEVNULL)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.kill)
+        end = time.monotonic() + PATIENCE
+        while not (self.dir / "s").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        posectl = [pathlib.Path(POSED).with_name("posectl"), "--socket", self.dir / "s"]
+        with open("/dev/full", "w", encoding="ascii") as full:
+            for words in (["status"], ["status", "--json"], ["metrics"], ["watch"], ["watch", "--json"]):
+                with self.subTest(words):
+                    done = subprocess.run([*posectl, *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                          timeout=PATIENCE)
+                    self.check(done, "cannot write")
+
+    def config(self):
+        path = self.dir / "posed.json"
+        (self.dir / "cameras.d").mkdir(exist_ok=True)
+        path.write_text(json.dumps({"socket": str(self.dir / "s"), "engine": "null", "network": NETWORK, "width": 128,
+                                    "height": 64, "cache_dir": str(self.dir)}))
         url = "test:people?size=64x48&rate=25&frames=50"
         (self.dir / "cameras.d" / "a.json").write_text(json.dumps({"url": url}))
+        return path
+
+    def test_a_log_that_takes_nothing_more_stops_nobody(self):
         with open("/dev/full", "w", encoding="ascii") as full:
-            done = subprocess.run([POSED, "run", "--config", config, "--exit-when-done"], stderr=full, timeout=PATIENCE)
+            done = subprocess.run([POSED, "run", "--config", self.config(), "--exit-when-done"], stderr=full,
+                                  timeout=PATIENCE)
         self.assertEqual(done.returncode, 0)
 
     def test_a_reader_that_goes_ends_the_work_and_nothing_is_said(self):
