@@ -51,7 +51,7 @@ void pd_client_finish(struct pd_client *client, const char *reason)
 {
     if (client->closing || client->finishing)
         return;
-    pd_hub_spread(client->server->params.hub, NULL);
+    pd_hub_end(client->server->params.hub, &client->sub); /* else the last line of a slow reader would never come */
     client->finishing = true;
     client->bye_reason = reason;
     uv_read_stop((uv_stream_t *)&client->pipe);

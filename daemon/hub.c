@@ -324,6 +324,12 @@ int pd_hub_subscribe(struct pd_hub *hub, struct pd_subscriber *sub, const struct
     return r;
 }
 
+void pd_hub_end(struct pd_hub *hub, struct pd_subscriber *sub)
+{
+    pd_hub_spread(hub, NULL);
+    sub->outbox.types = 0;
+}
+
 int pd_hub_subscribers(const struct pd_hub *hub)
 {
     return hub->n_subscribers;

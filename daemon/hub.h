@@ -63,6 +63,8 @@ void pd_hub_leave(struct pd_hub *hub, struct pd_subscriber *sub); /* frees what 
 /* Carry out a subscribe request, a later one replacing the one before, and queue the answer and the current states.
  * Cameras in both keep their place, so nothing is told twice or not at all. -ENOMEM: close the subscriber. */
 int pd_hub_subscribe(struct pd_hub *hub, struct pd_subscriber *sub, const struct pd_request *request);
+/* Queue nothing more for it; what is queued still goes out. */
+void pd_hub_end(struct pd_hub *hub, struct pd_subscriber *sub);
 
 int pd_hub_subscribers(const struct pd_hub *hub);
 static inline struct pd_client_numbers pd_subscriber_numbers(const struct pd_subscriber *sub)

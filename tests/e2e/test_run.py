@@ -199,6 +199,22 @@ class Clients(Case):
         self.assertEqual(client.read()["reason"], "line too long")
         self.assertIsNone(client.read())
 
+    def test_it_does_so_though_lines_come_quicker_than_they_are_read(self):
+        daemon = self.daemon({c: live(100) for c in "abcdefgh"})
+        client = self.client(daemon)
+        client.subscribe()
+        time.sleep(2)  # until much waits
+        client.send(b"x" * 4096)
+        end = time.monotonic() + PATIENCE
+        while data := client.socket.recv(4096):
+            client.rest += data
+            self.assertLess(time.monotonic(), end, "still served")
+            time.sleep(0.02)
+        client.read_to_end()
+        self.assertEqual(client.bye["reason"], "line too long")
+        self.assertEqual(client.bye["client"]["delivered"], sum(client.delivered.values()))
+        self.assertEqual(client.bye["client"]["lost"], sum(client.lost.values()))
+
     def test_who_asks_without_reading_is_bounded(self):
         daemon = self.daemon({"a": live()})
         client = self.client(daemon)
