@@ -25,11 +25,12 @@ static void diff_cameras(const struct pd_config *before, const struct pd_config 
     }
 }
 
-void pd_config_diff(const struct pd_config *before, const struct pd_config *after, const struct pd_config_diff *diff)
+void pd_config_diff(const struct pd_config *start, const struct pd_config *before, const struct pd_config *after,
+                    const struct pd_config_diff *diff)
 {
     const struct pd_option *opt;
     for (int i = 0; (opt = pd_option_at(PD_SCOPE_DAEMON, i)); i++)
-        if (!pd_option_equal(opt, before, after))
+        if (!pd_option_equal(opt, start, after))
             diff->key(opt->key, opt->on_change == PD_CHANGE_LIVE, diff->user);
     diff_cameras(before, after, diff);
 }

@@ -222,6 +222,7 @@ static void finish(struct pd_manager *m)
     pd_listen_remove(&m->listen);
     pd_net_destroy(m->net);
     pd_tree_unref(m->tree);
+    pd_tree_unref(m->start);
     uv_loop_close(&m->loop);
 }
 
@@ -311,6 +312,7 @@ int pd_manager_run(const struct pd_run_options *options)
         if (err.text[0])
             pd_log_err(PD_MANAGER_RUN, "%s", err.text);
         pd_tree_unref(m->tree);
+        pd_tree_unref(m->start);
     }
     free(m);
     return code;

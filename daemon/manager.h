@@ -25,7 +25,8 @@ struct pd_run_options {
 
 struct pd_manager {
     struct pd_run_options options;
-    struct pd_tree *tree;
+    struct pd_tree *start; /* the configuration that engine and socket were opened with */
+    struct pd_tree *tree;  /* and the one of now */
     struct pd_net *net;
     struct pd_pipeline *pipeline;
     struct pd_hub *hub;

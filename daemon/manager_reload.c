@@ -95,7 +95,7 @@ void pd_manager_reload(struct pd_manager *m)
     }
     struct reload reload = {.manager = m, .tree = tree};
     const struct pd_config_diff diff = {on_camera_diff, on_key_diff, &reload};
-    pd_config_diff(m->tree->config, config, &diff);
+    pd_config_diff(m->start->config, m->tree->config, config, &diff);
     start_missing(&reload);
     apply_live_keys(m, config);
     pd_tree_unref(m->tree);

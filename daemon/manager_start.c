@@ -73,7 +73,9 @@ int pd_manager_load_config(struct pd_manager *m)
         return pd_config_passes(r) ? PD_EXIT_TEMPFAIL : PD_EXIT_CONFIG;
     }
     m->tree = pd_tree_new(config);
-    if (!m->tree)
+    if (m->tree)
+        m->start = pd_tree_ref(m->tree);
+    else
         pd_log_err(PD_MANAGER_RUN, "out of memory");
     enum pd_log_level level;
     if (m->tree && pd_log_level_parse(config->log_level, &level) == 0)

@@ -80,7 +80,7 @@ static void a_reload_touches_only_what_changed(void **state)
     put(s, "cameras.d/c.json", "{\"url\": \"test:people\"}");
     put(s, "cameras.d/d.json", "{\"url\": \"test:people\"}");
     assert_int_equal(load(s, &a), 0);
-    pd_config_diff(a, a, &diff);
+    pd_config_diff(a, a, a, &diff);
     assert_string_equal(told, "");
 
     put(s, "posed.json", "{\"batch_wait_ms\": 6, \"engine\": \"null\"}");
@@ -90,8 +90,14 @@ static void a_reload_touches_only_what_changed(void **state)
     snprintf(path, sizeof(path), "%s/d.json", s->cameras);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(load(s, &b), 0);
-    pd_config_diff(a, b, &diff);
+    pd_config_diff(a, a, b, &diff);
     assert_string_equal(told, "engine=restart batch_wait_ms=live +a !c -d +e ");
+    *told = 0;
+    pd_config_diff(a, b, b, &diff);
+    assert_string_equal(told, "engine=restart batch_wait_ms=live ");
+    *told = 0;
+    pd_config_diff(b, a, b, &diff);
+    assert_string_equal(told, "+a !c -d +e ");
     pd_config_destroy(a);
     pd_config_destroy(b);
 }
@@ -110,7 +116,7 @@ static void a_folder_with_any_name_changes_nothing(void **state)
     put(s, "caf\xe9/posed.json", "{\"cache_dir\": \"cache\"}");
     put(s, "caf\xe9/cameras.d/a.json", "{\"url\": \"clip.mp4\"}");
     assert_int_equal(load(s, &a), 0);
-    pd_config_diff(a, a, &diff);
+    pd_config_diff(a, a, a, &diff);
     assert_string_equal(told, "");
     pd_config_destroy(a);
 }

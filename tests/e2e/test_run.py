@@ -570,6 +570,16 @@ class Reload(Case):
         wait_for("the reload", lambda: "0 removed" in daemon.log.read_text())
         self.assertNotIn("has changed", daemon.log.read_text())
 
+    def test_what_waits_for_a_restart_is_told_until_it_is_taken_back(self):
+        daemon = self.daemon({})
+        self.client(daemon)
+        for n, (width, told) in enumerate(((64, 1), (64, 2), (456, 2))):
+            daemon.config["width"] = width
+            daemon.write_config()
+            daemon.signal(signal.SIGHUP)
+            wait_for("the reload", lambda: daemon.log.read_text().count("0 removed") == n + 1)
+            self.assertEqual(daemon.log.read_text().count("width has changed"), told)
+
     def test_one_that_is_asked_for_while_the_engine_starts_is_not_forgotten(self):
         daemon = self.daemon({"a": live()}, env={"POSED_NULL_BATCH_MS": "1500"})  # the start waits for a batch
         wait_for("the socket, which comes after the configuration", daemon.path.exists)
