@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/config_url.h"
 
-#include <ctype.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -25,15 +24,6 @@ bool pd_config_url_is_stream(const char *url)
 bool pd_config_url_is_tls(const char *url)
 {
     return is_scheme(url, "rtsps") || is_scheme(url, "https");
-}
-
-/* "word://", whichever word. */
-static bool has_scheme(const char *url)
-{
-    size_t len = 0;
-    while (isalnum((unsigned char)url[len]) || (len > 0 && url[len] && strchr("+.-", url[len])))
-        len++;
-    return len > 0 && !strncmp(url + len, "://", 3);
 }
 
 /* "user:password@" before the host. A password may hold '/', '?' or '#' unescaped, which ends the authority early; then
@@ -75,7 +65,8 @@ const char *pd_config_url_fault(const char *url)
     if (pd_config_url_is_stream(url))
         return stream_fault(url);
     const char *path = pd_config_url_path(url);
-    if (path == url && has_scheme(url))
+    /* Also behind a blank that was copied with it: taken for a path, a password in it would be shown. */
+    if (path == url && *url != '/' && strstr(url, "://"))
         return "found a string, expected rtsp://, rtsps://, http://, https://, file:, v4l2:, test: or a path";
     if (path ? !*path : !strchr(url, ':')[1])
         return "found a string, expected a URL or path, as in rtsp://192.168.1.20/stream1";

@@ -171,6 +171,7 @@ static void wrong_camera_values_are_told(void **state)
         {"\"url\": \"test:people\", \"mask\": [[[0,0],[0.5,\"a, [b\"],[1,1]],\n[1]]",
          "mask[0][1][1]: found \"a, [b\"", 2},
         {"\"url\": \"gopher://host/\"", "url: found a string, expected rtsp://", 2},
+        {"\"url\": \" rtsp://u:s3cret@host/\"", "url: found a string, expected rtsp://", 2},
         {"\"url\": \"rtsp:///x\"", "url: found a string, expected a host", 2},
         {"\"url\": \"test:\"", "url: found a string, expected a URL", 2},
         {"\"url\": null", "url: found null, expected a URL", 2},
