@@ -43,11 +43,14 @@ int pd_link_open(struct pd_link *link, const char *path, json_t **ret_hello, str
     const char *type = json_string_value(json_object_get(hello, "type"));
     json_int_t protocol = json_integer_value(json_object_get(hello, "protocol"));
     if (!type || strcmp(type, "hello") || protocol != 1) {
+        const char *reason = json_string_value(json_object_get(hello, "reason"));
+        if (type && !strcmp(type, "bye") && reason)
+            r = pd_err_set(err, -EPROTO, "%s: the daemon says: %s", path, reason);
+        else
+            r = pd_err_set(err, -EPROTO, "%s: what answers there does not speak protocol 1 of posed", path);
         json_decref(hello);
         pd_link_close(link);
-        return pd_err_set(err, -EPROTO, "%s: %s", path,
-                          type && !strcmp(type, "bye") ? "the daemon has too many clients"
-                                                       : "what answers there does not speak protocol 1 of posed");
+        return r;
     }
     *ret_hello = hello;
     return 0;

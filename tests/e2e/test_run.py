@@ -246,6 +246,20 @@ class Clients(Case):
         kept[0].close()
         wait_for("a place", lambda: self.can_connect(daemon))
 
+    def test_posectl_says_why_it_is_turned_away(self):
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        path = self.folder.name + "/s"
+        s.bind(path)
+        s.listen()
+        posectl = subprocess.Popen([POSED.with_name("posectl"), "--socket", path, "status"], stderr=subprocess.PIPE,
+                                   text=True)
+        connection, _ = s.accept()
+        connection.sendall(b'{"type":"bye","reason":"too many open files"}\n')
+        connection.close()
+        self.assertIn("the daemon says: too many open files", posectl.communicate(timeout=PATIENCE)[1])
+        self.assertEqual(posectl.returncode, 1)
+
     def can_connect(self, daemon):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(PATIENCE)
