@@ -18,6 +18,16 @@ struct pd_check {
 
 static const char *const level_names[] = {"ok", "note", "warn", "fail"};
 
+/* A path may be no UTF-8: a finding with question marks in it is better than none. */
+static json_t *text_of(char *text)
+{
+    json_t *string = json_string(text);
+    for (char *c = text; !string && *c; c++)
+        if ((signed char)*c < 0)
+            *c = '?';
+    return string ? string : json_string(text);
+}
+
 void pd_check_tell(struct pd_check *check, enum pd_check_level level, const char *part, const char *fmt, ...)
 {
     char text[1200];
@@ -28,8 +38,8 @@ void pd_check_tell(struct pd_check *check, enum pd_check_level level, const char
     pd_log_clean(text, n < 0 || (size_t)n >= sizeof(text));
     check->n[level]++;
     if (check->findings)
-        json_array_append_new(check->findings, json_pack("{s:s, s:s, s:s}", "level", level_names[level], "part", part,
-                                                         "text", text));
+        json_array_append_new(check->findings, json_pack("{s:s, s:s, s:o}", "level", level_names[level], "part", part,
+                                                         "text", text_of(text)));
     else
         printf("%-4s  %-8s  %s\n", level_names[level], part, text);
 }

@@ -65,6 +65,10 @@ class Check(unittest.TestCase):
         status, found = self.check()
         self.assertEqual((status, list(found), len(found["config"])), (1, ["config"], 2))
 
+    def test_a_file_whose_name_is_no_utf8_is_told(self):
+        (self.dir / "cameras.d" / os.fsdecode(b"k\xe4m.json")).write_text('{"url": "test:people"}')
+        self.assert_finding("config", "fail", "/k?m.json: file name: found a camera name with other characters")
+
     def test_files_alone(self):
         self.config["network"] = "nowhere.onnx"
         status, found = self.check("--files")
