@@ -110,12 +110,23 @@ static void set_outputs(struct edit *e, size_t n, const char *const *names)
 
 /* ---- outputs ---- */
 
+static bool is_taken(const Onnx__GraphProto *g, const char *name)
+{
+    for (size_t i = 0; i < g->n_initializer; i++)
+        if (g->initializer[i]->name && !strcmp(g->initializer[i]->name, name))
+            return true;
+    for (size_t i = 0; i < g->n_input; i++)
+        if (g->input[i]->name && !strcmp(g->input[i]->name, name))
+            return true;
+    return is_made(g, name);
+}
+
 /* Names that the reader knows the outputs by, and that nothing else in the file has. */
 static const char *fresh(struct edit *e, const char *base)
 {
     char *name = take(e, 64, 1);
     snprintf(name ? name : (char[64]){0}, 64, "%s", base);
-    for (int i = 2; name && i < 1000 && is_made(&e->graph, name); i++)
+    for (int i = 2; name && i < 1000 && is_taken(&e->graph, name); i++)
         snprintf(name, 64, "%s.%d", base, i);
     return name;
 }

@@ -143,6 +143,27 @@ class Foreign(unittest.TestCase):
                     self.assertEqual((told["output"]["heatmaps"], told["skeleton"]), (19, "coco18"))
                     self.compare(maps)
 
+    def test_cut_in_two_and_again(self):
+        """What the first import gave a name to, the sizes of its Split among it, the second must name otherwise."""
+        network, args = self.both(38, 19), ["--both", "out", "--pafs-first", "--skeleton", "coco18"]
+        for opset in (12, 13):
+            with self.subTest(opset=opset):
+                self.imported(network(foreign.Graph(opset)), *args)
+                maps = self.ours()
+                first = self.result.rename(self.dir / "first.onnx")
+                done = subprocess.run([POSED, "model", "import", first, "-o", self.result, *args], capture_output=True,
+                                      text=True, timeout=120)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertTrue(numpy.array_equal(self.ours(), maps))
+
+    def test_weights_that_are_called_like_outputs(self):
+        g = self.both(19, 38)(foreign.Graph(13))
+        for kernel, name in zip([node for node in g.nodes if node.op_type == "Conv"], ("heatmap", "paf", "split_sizes")):
+            next(w for w in g.weights if w.name == kernel.input[1]).name = name
+            kernel.input[1] = name
+        self.imported(g, "--both", "out", "--skeleton", "coco18")
+        self.assertEqual(self.told()["output"]["heatmaps"], 19)
+
     def test_split_inside_the_graph(self):
         def network(g):
             x = g.conv(g.act(g.conv("image", 8, stride=8)), 57)
