@@ -2,6 +2,7 @@
 #include "core/net/import.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,6 +100,19 @@ static int check_paths(const char *from, const char *to, struct pd_err *err)
     return 0;
 }
 
+/* Make a new file beside @to, whatever else is there: a fixed name could be that of what is read. */
+static int make_part(const char *to, char *part, size_t size, struct pd_err *err)
+{
+    int n = snprintf(part, size, "%s.part.XXXXXX", to);
+    if (n < 0 || (size_t)n >= size)
+        return pd_err_set(err, -ENAMETOOLONG, "%s: the path is too long", to);
+    int fd = mkostemp(part, O_CLOEXEC);
+    if (fd < 0)
+        return pd_err_set(err, -errno, "%s: %s", to, strerror(errno));
+    close(fd);
+    return 0;
+}
+
 /* The file at @path, which must load; messages speak of @from. */
 static int try_out(const char *path, const char *from, struct pd_err *err)
 {
@@ -119,15 +133,14 @@ int pd_net_import(const char *from, const char *to, const struct pd_net_import *
     char part[4096];
     void *data;
     size_t size;
-    int n = snprintf(part, sizeof(part), "%s.part", to);
-    if (n < 0 || (size_t)n >= sizeof(part))
-        return pd_err_set(err, -ENAMETOOLONG, "%s: the path is too long", to);
     int r = check_paths(from, to, err);
     if (!r)
         r = pd_net_read_file(from, "a network", &data, &size, err);
     if (r < 0)
         return r;
     r = refuse_others(from, data, size, err);
+    if (!r)
+        r = make_part(to, part, sizeof(part), err);
     if (r < 0) {
         free(data);
         return r;
@@ -135,9 +148,8 @@ int pd_net_import(const char *from, const char *to, const struct pd_net_import *
     pd_net_sha256(data, size, facts.sha256);
     facts.caffe = !looks_like_onnx(data, size);
     r = facts.caffe ? pd_import_caffe(data, size, &facts, part, err) : pd_import_onnx(data, size, &facts, part, err);
-    if (r < 0)
-        return r;
-    r = try_out(part, from, err);
+    if (!r)
+        r = try_out(part, from, err);
     if (!r && rename(part, to) < 0)
         r = pd_err_set(err, -errno, "%s: %s", to, strerror(errno));
     if (r < 0)

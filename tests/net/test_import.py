@@ -227,6 +227,16 @@ class Import(unittest.TestCase):
         self.refused("is what is read", path, "-o", link)
         self.assertEqual(path.read_bytes(), before)
 
+    def test_never_over_files_beside_its_output(self):
+        """Neither what is read, nor another, whatever they are called; a failure leaves them, too."""
+        path = self.write(caffe.medley(), name="out.onnx.part")
+        before = path.read_bytes()
+        for args, status in (([], 0), (["--skeleton", "body25"], 1)):
+            done = self.model("import", path, "-o", self.result, *args)
+            self.assertEqual(done.returncode, status, done.stderr)
+            self.assertEqual(path.read_bytes(), before)
+            self.assertEqual(sorted(p.name for p in self.dir.iterdir()), ["out.onnx", "out.onnx.part"])
+
     def test_default_output_is_beside_and_never_over_another(self):
         path = self.write(caffe.medley())
         self.assertEqual(self.model("import", path).returncode, 0)
