@@ -35,11 +35,27 @@ static void same_pad(int k, int dilation, int stride, int out_pad, bool upper, i
     *end = total - *begin;
 }
 
+static bool pads_same(const struct pd_onnx_node *nd)
+{
+    return pd_attr_is(nd, "auto_pad", "NOTSET", "SAME_UPPER") || pd_attr_is(nd, "auto_pad", "NOTSET", "SAME_LOWER");
+}
+
+/* A transposed window smaller than its stride leaves the output short of SAME's size, which no padding mends. */
+static bool falls_short(const struct pd_layer *l)
+{
+    return (l->kh - 1) * l->dilation_y + 1 + l->out_pad_y < l->stride_y ||
+           (l->kw - 1) * l->dilation_x + 1 + l->out_pad_x < l->stride_x;
+}
+
 static int read_padding(struct pd_lower *lw, struct pd_layer *l)
 {
     const struct pd_onnx_node *nd = lw->node;
-    bool upper = pd_attr_is(nd, "auto_pad", "NOTSET", "SAME_UPPER");
-    if (upper || pd_attr_is(nd, "auto_pad", "NOTSET", "SAME_LOWER")) {
+    if (pads_same(nd)) {
+        bool upper = pd_attr_is(nd, "auto_pad", "NOTSET", "SAME_UPPER");
+        if (l->kind == PD_LAYER_DECONV && falls_short(l))
+            return pd_lower_fail(lw, -ENOTSUP,
+                                 "pads with auto_pad SAME and a kernel smaller than its stride; export with explicit "
+                                 "pads");
         same_pad(l->kh, l->dilation_y, l->stride_y, l->out_pad_y, upper, &l->pad_top, &l->pad_bottom);
         same_pad(l->kw, l->dilation_x, l->stride_x, l->out_pad_x, upper, &l->pad_left, &l->pad_right);
         const struct pd_tensor_info *in = &lw->info[l->in[0]];
@@ -161,6 +177,10 @@ int pd_op_conv(struct pd_lower *lw)
     if (i < 0)
         return i;
     struct pd_layer *l = &lw->layers[i];
+    /* same_pad() goes by an input that the stride divides: it must still do so with what the Pad adds. */
+    if (pads_same(lw->node) &&
+        ((plain.pad[0] + plain.pad[2]) % l->stride_y || (plain.pad[1] + plain.pad[3]) % l->stride_x))
+        return pd_lower_fail(lw, -ENOTSUP, "pads with auto_pad SAME after a Pad; export with explicit pads");
     l->pad_top += plain.pad[0];
     l->pad_left += plain.pad[1];
     l->pad_bottom += plain.pad[2];

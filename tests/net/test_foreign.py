@@ -108,6 +108,33 @@ class Foreign(unittest.TestCase):
 
         self.every_opset(network, opsets=(9, 11, 13, 17, 21))
 
+    def test_same_padding_of_an_input_that_was_padded(self):
+        """Within the stride it is what it says; else SAME would mean another number of zeros."""
+        def network(pads):
+            g = foreign.Graph(13)
+            x = g.node("Pad", [g.conv("image", 8, stride=4), g.ints(0, 0, *pads[:2], 0, 0, *pads[2:])])
+            y = g.node("Conv", [x, g.weight(g.normal(8, 8, 3, 3))], strides=[2, 2], auto_pad="SAME_UPPER")
+            g.channels[y] = 8
+            return g.heads(y)
+
+        self.refused(network((0, 0, 1, 1)), "(Conv)", "auto_pad SAME after a Pad; export with explicit pads")
+        self.refused(network((0, 1, 0, 2)), "(Conv)", "auto_pad SAME after a Pad; export with explicit pads")
+        self.imported(network((0, 0, 2, 2)))
+        self.imported(network((1, 0, 1, 2)))
+
+    def test_same_padding_of_a_transposed_window_smaller_than_its_stride(self):
+        def network(size, **attributes):
+            g = foreign.Graph(13)
+            weight = g.weight(g.normal(8, 8, size, size))
+            y = g.node("ConvTranspose", [g.conv("image", 8, stride=8), weight], strides=[2, 2], auto_pad="SAME_UPPER",
+                       **attributes)
+            g.channels[y] = 8
+            return g.heads(y)
+
+        self.refused(network(1), "(ConvTranspose)", "a kernel smaller than its stride; export with explicit pads")
+        self.imported(network(2))
+        self.imported(network(1, output_padding=[1, 1]))
+
     # ---- resizing ----
 
     def test_bilinear_between_half_pixels(self):
