@@ -43,6 +43,7 @@ struct pd_caffe_layer {
     int *in, *out; /* values read and written */
     bool dropped;  /* belongs to training alone */
     bool needed;   /* for the outputs */
+    bool namesake; /* of an earlier layer, which Caffe allows */
 };
 
 enum pd_caffe_kind {

@@ -119,6 +119,23 @@ static int resolve_layer(struct names *n, int i)
     return 0;
 }
 
+static int mark_namesakes(struct pd_caffe *c)
+{
+    struct names n = {.c = c};
+    size_t n_slots = 1;
+    while (n_slots < 2 * (size_t)c->n_layers + 1)
+        n_slots *= 2;
+    n.mask = n_slots - 1;
+    n.slots = pd_arena_alloc(&c->arena, n_slots, sizeof(*n.slots));
+    if (!n.slots)
+        return pd_caffe_no_memory(c);
+    for (int i = 0; i < c->n_layers; i++) {
+        c->layers[i].namesake = slot_of(&n, c->layers[i].name)->name != NULL;
+        set_name(&n, c->layers[i].name, i);
+    }
+    return 0;
+}
+
 int pd_caffe_resolve(struct pd_caffe *c)
 {
     struct names n = {.c = c};
@@ -151,5 +168,5 @@ int pd_caffe_resolve(struct pd_caffe *c)
     }
     if (c->image < 0)
         return pd_err_set(c->err, -EINVAL, "%s: nothing in it takes an image", c->file);
-    return 0;
+    return mark_namesakes(c);
 }

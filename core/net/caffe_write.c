@@ -150,7 +150,7 @@ static void name_value(struct pd_caffe *c, const struct pd_caffe_layer *l, int k
     for (const char *s = l->name; *s && n + 1 < sizeof(text); s++)
         text[n++] = *s > 0x20 && *s < 0x7f ? *s : '_';
     text[n] = 0;
-    bool taken = !n;
+    bool taken = !n || l->namesake || strncmp(text, l->name, n); /* another may come to the same without its blanks */
     for (size_t i = 0; i < PD_ARRAY_SIZE(ours); i++)
         taken |= !strcmp(text, ours[i]);
     /* A name that is cut may no longer be the only one of its kind. */

@@ -114,6 +114,18 @@ class Import(unittest.TestCase):
         for size in ((64, 96), (72, 104)):
             self.compare(net, *size)
 
+    def test_layers_of_one_name(self):
+        """Caffe takes them, and keeps the layers apart; of two names the blanks make the difference."""
+        net = caffe.Net("namesakes", 10)
+        x = "image"
+        for i, name in enumerate(["relu", "relu", "re lu", "re_lu", "relu"]):
+            x = net.add("ReLU", name, net.conv(f"conv{i}", x, 8, 3, pad=1), [f"top{i}"])
+            net.channels[x] = 8
+        net.concat("net_output", [net.conv("maps", x, 19, 1), net.conv("fields", x, 38, 1)])
+        for old in (False, True):
+            self.imported(self.write(net, old))
+            self.compare(net, 64, 96)
+
     @unittest.skipIf(any(name in pathlib.Path(POSED).read_bytes() for name in (b"__asan_init", b"__tsan_init")),
                      "a sanitizer takes memory of its own, without bounds")
     def test_full_size_in_time_and_memory(self):
