@@ -8,6 +8,9 @@
 
 #include "core/net/lower.h"
 
+#define OFFSET_MAX 1023 /* pixels; beyond, no sample is where its picture is */
+#define PAF_CHANNELS_MAX 256 /* struct pd_limb holds no others */
+
 const char *pd_meta_find(const Onnx__ModelProto *model, const char *key)
 {
     const size_t prefix = sizeof(PD_META_PREFIX) - 1;
@@ -74,7 +77,10 @@ static int read_geometry(struct pd_lower *lw)
     snprintf(real, sizeof(real), "%d", lw->meta.stride);
     if (stride && strcmp(stride, real))
         return bad_value(lw, "stride", stride, real);
-    return read_numbers(lw, "offset", 1, &lw->meta.offset);
+    int r = read_numbers(lw, "offset", 1, &lw->meta.offset);
+    if (!r && fabsf(lw->meta.offset) > OFFSET_MAX)
+        r = bad_value(lw, "offset", pd_meta_find(lw->onnx->model, "offset"), "a number of pixels from -1023 to 1023");
+    return r;
 }
 
 static int read_paf_channels(struct pd_lower *lw, int n_paf)
@@ -87,7 +93,7 @@ static int read_paf_channels(struct pd_lower *lw, int n_paf)
         int used = 0;
         if (value && (sscanf(s, " %3u,%3u%n", &x, &y, &used) != 2 || !used))
             return bad_value(lw, "paf_channels", value, "one 'x,y' for each limb");
-        if (x >= (unsigned)n_paf || y >= (unsigned)n_paf)
+        if (x >= (unsigned)PD_MIN(n_paf, PAF_CHANNELS_MAX) || y >= (unsigned)PD_MIN(n_paf, PAF_CHANNELS_MAX))
             return pd_err_set(lw->err, -EINVAL, "%s: limb %d uses PAF channels %u and %u of %d", lw->onnx->file, l, x,
                               y, n_paf);
         lw->meta.limbs[l].paf_x = (uint8_t)x;

@@ -245,9 +245,8 @@ static void meta(Onnx__ModelProto *m, const char *key, const char *value)
     onnx__string_string_entry_proto__init(e);
     e->key = strdup(key);
     e->value = strdup(value);
-    m->metadata_props = malloc(sizeof(*m->metadata_props));
-    m->metadata_props[0] = e;
-    m->n_metadata_props = 1;
+    m->metadata_props = realloc(m->metadata_props, (m->n_metadata_props + 1) * sizeof(Onnx__StringStringEntryProto *));
+    m->metadata_props[m->n_metadata_props++] = e;
 }
 static void meta_skeleton(Onnx__ModelProto *m)
 {
@@ -281,6 +280,23 @@ static void meta_paf_range(Onnx__ModelProto *m)
 {
     meta(m, "posed.paf_channels", "12,38");
 }
+/* More fields than a limb can name: channel 256 must not become channel 0. */
+static void meta_paf_beyond_a_byte(Onnx__ModelProto *m)
+{
+    Onnx__TensorProto *w = m->graph->initializer[2];
+    const size_t floats = (size_t)300 * 4;
+    w->dims[0] = 300;
+    free(w->raw_data.data);
+    w->raw_data = (ProtobufCBinaryData){.len = floats * sizeof(float), .data = calloc(floats, sizeof(float))};
+    meta(m, "posed.skeleton", "coco18");
+    meta(m, "posed.paf_channels", "255,256 1,2");
+}
+
+static void meta_offset(Onnx__ModelProto *m)
+{
+    meta(m, "posed.offset", "1e30");
+}
+
 static void meta_sha(Onnx__ModelProto *m)
 {
     meta(m, "posed.source_sha256", "abc");
@@ -335,6 +351,8 @@ static const struct {
     {"another stride", meta_stride, "'posed.stride' is '8'; expected 2"},
     {"too few field channels", meta_paf, "'posed.paf_channels'"},
     {"field channel out of range", meta_paf_range, "limb 0 uses PAF channels 12 and 38 of 38"},
+    {"field channel that fits no byte", meta_paf_beyond_a_byte, "limb 0 uses PAF channels 255 and 256 of 300"},
+    {"absurd offset", meta_offset, "'posed.offset' is '1e30'"},
     {"bad checksum", meta_sha, "'posed.source_sha256' is 'abc'"},
 };
 
