@@ -86,6 +86,9 @@ int pd_lower_set_layer(struct pd_lower *lw, int layer, const struct pd_value *li
 
 /* ---- attr.c ---- */
 const Onnx__AttributeProto *pd_attr(const struct pd_onnx_node *node, const char *name);
+/* Whether its value is a number of that kind, zero included. */
+bool pd_attr_has_int(const Onnx__AttributeProto *attr);
+bool pd_attr_has_float(const Onnx__AttributeProto *attr);
 int64_t pd_attr_int(const struct pd_onnx_node *node, const char *name, int64_t fallback);
 float pd_attr_float(const struct pd_onnx_node *node, const char *name, float fallback);
 /* True when the string attribute is there and equal; a missing one compares equal to @fallback. */

@@ -179,9 +179,9 @@ int pd_op_constant(struct pd_lower *lw)
         return r < 0 ? r : pd_lower_set_value(lw, 0, &v);
     }
     v.k.count = 1;
-    if ((a = pd_attr(lw->node, "value_float")) && a->has_f) {
+    if ((a = pd_attr(lw->node, "value_float")) && pd_attr_has_float(a)) {
         v.k.f = &a->f;
-    } else if ((a = pd_attr(lw->node, "value_int")) && a->has_i) {
+    } else if ((a = pd_attr(lw->node, "value_int")) && pd_attr_has_int(a)) {
         v.k.i = &a->i;
     } else if (((a = pd_attr(lw->node, "value_ints")) && a->n_ints) ||
                ((a = pd_attr(lw->node, "value_floats")) && a->n_floats)) {

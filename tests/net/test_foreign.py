@@ -13,7 +13,7 @@ import unittest
 try:
     import cv2
     import numpy
-    import onnx  # noqa: F401
+    import onnx
 except ImportError as missing:
     print(f"SKIP: {missing}; install python3-opencv, python3-numpy and python3-onnx")
     sys.exit(77)
@@ -134,6 +134,30 @@ class Foreign(unittest.TestCase):
         self.refused(network(1), "(ConvTranspose)", "a kernel smaller than its stride; export with explicit pads")
         self.imported(network(2))
         self.imported(network(1, output_padding=[1, 1]))
+
+    def test_zeros_that_are_not_written(self):
+        """ONNX has a second definition, in proto3, by which numbers that are zero are left out of the file."""
+        class WithoutZeros(foreign.Graph):
+            def write(self, path):
+                model = onnx.load(super().write(path))
+                for attribute in [a for node in model.graph.node for a in node.attribute]:
+                    for field in ("f", "i"):
+                        if attribute.HasField(field) and getattr(attribute, field) == 0:
+                            attribute.ClearField(field)
+                path.write_bytes(model.SerializeToString())
+                return path
+
+        def network(g):
+            x = g.clip(g.conv("image", 8, stride=4), 0, 6)
+            x = g.clip(g.conv(x, 8), -1, 0)
+            x = g.act(g.conv(x, 8, stride=2), "LeakyRelu", alpha=0.0)
+            return g.heads(g.act(g.conv(x, 8), "Elu", alpha=0.0))
+
+        expected = self.theirs(network(foreign.Graph(READ_BY_OPENCV)))
+        for opset in (9, 13):
+            with self.subTest(opset=opset):
+                self.imported(network(WithoutZeros(opset)))
+                self.compare(expected)
 
     # ---- resizing ----
 
