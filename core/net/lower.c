@@ -300,12 +300,22 @@ static int run_passes(struct pd_lower *lw, struct pd_net **ret_net)
     return r ? r : pd_lower_finish(lw, ret_net);
 }
 
+static void note_readers(struct pd_lower *lw)
+{
+    for (int i = 0; i < lw->onnx->n_nodes; i++)
+        for (int k = 0; k < lw->onnx->nodes[i].n_in; k++)
+            if (lw->onnx->nodes[i].in[k] >= 0)
+                lw->is_read[lw->onnx->nodes[i].in[k]] = true;
+}
+
 int pd_lower(const struct pd_onnx *onnx, struct pd_net **ret_net, struct pd_err *err)
 {
     struct pd_lower lw = {.onnx = onnx, .arena = onnx->arena, .err = err};
     lw.values = pd_arena_alloc(lw.arena, (size_t)onnx->n_values, sizeof(*lw.values));
-    if (!lw.values)
+    lw.is_read = pd_arena_alloc(lw.arena, (size_t)onnx->n_values, sizeof(*lw.is_read));
+    if (!lw.values || !lw.is_read)
         return pd_lower_no_memory(&lw);
+    note_readers(&lw);
     int r = lower_initializers(&lw);
     if (!r)
         r = lower_input(&lw);

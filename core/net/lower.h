@@ -46,6 +46,7 @@ struct pd_lower {
     struct pd_err *err;
     const struct pd_onnx_node *node; /* being lowered */
     struct pd_value *values;
+    bool *is_read; /* per value: by a node */
 
     struct pd_layer *layers;
     int n_layers, layers_cap;

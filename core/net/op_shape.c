@@ -203,11 +203,7 @@ static bool to_channels_last_at_the_end(const struct pd_lower *lw, const Onnx__A
     if (!perm || perm->n_ints != PD_ARRAY_SIZE(channels_last) || lw->node->n_out != 1 ||
         memcmp(perm->ints, channels_last, sizeof(channels_last)))
         return false;
-    for (int i = 0; i < lw->onnx->n_nodes; i++)
-        for (int k = 0; k < lw->onnx->nodes[i].n_in; k++)
-            if (lw->onnx->nodes[i].in[k] == lw->node->out[0])
-                return false;
-    return true;
+    return lw->node->out[0] < 0 || !lw->is_read[lw->node->out[0]];
 }
 
 /* Otherwise of constant matrices only, which is how some exporters hand weights to MatMul. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/net/net.h"
@@ -447,6 +448,51 @@ static void memory_is_bounded_by_the_file(void **state)
     free(data);
 }
 
+static Onnx__NodeProto *add_node(Onnx__ModelProto *m, const char *op, size_t n_in, const char *out)
+{
+    Onnx__GraphProto *g = m->graph;
+    Onnx__NodeProto *n = malloc(sizeof(*n));
+    onnx__node_proto__init(n);
+    n->op_type = strdup(op);
+    n->input = calloc(n_in, sizeof(*n->input));
+    for (n->n_input = 0; n->n_input < n_in; n->n_input++)
+        n->input[n->n_input] = strdup("image");
+    n->output = calloc(1, sizeof(*n->output));
+    n->output[0] = strdup(out);
+    n->n_output = 1;
+    g->node = realloc(g->node, (g->n_node + 1) * sizeof(Onnx__NodeProto *));
+    g->node[g->n_node++] = n;
+    return n;
+}
+
+/* Whether anybody reads what a Transpose makes must not be looked for in the whole file every time. */
+static void time_is_bounded_by_the_file(void **state)
+{
+    static const int64_t channels_last[4] = {0, 2, 3, 1};
+    Onnx__ModelProto *m = sound_model();
+    struct pd_err err;
+    for (int i = 0; i < 20000; i++) {
+        char name[16];
+        sprintf(name, "t%d", i);
+        Onnx__NodeProto *n = add_node(m, "Transpose", 1, name);
+        n->attribute = calloc(1, sizeof(*n->attribute));
+        n->attribute[0] = malloc(sizeof(**n->attribute));
+        onnx__attribute_proto__init(n->attribute[0]);
+        n->attribute[0]->name = strdup("perm");
+        n->attribute[0]->ints = malloc(sizeof(channels_last));
+        memcpy(n->attribute[0]->ints, channels_last, sizeof(channels_last));
+        n->attribute[0]->n_ints = 4;
+        n->n_attribute = 1;
+    }
+    add_node(m, "Relu", 2000000, "z");
+    clock_t start = clock();
+    assert_true(load(m, &err) < 0);
+    print_message("# %.2f s\n", (double)(clock() - start) / CLOCKS_PER_SEC);
+    assert_non_null(strstr(err.text, "has 2000000 inputs"));
+    assert_true(clock() - start < 10 * CLOCKS_PER_SEC);
+    onnx__model_proto__free_unpacked(m, NULL);
+}
+
 static void paths_that_are_no_networks(void **state)
 {
     struct pd_err err;
@@ -479,7 +525,7 @@ int main(void)
         cmocka_unit_test(the_sound_network_loads),        cmocka_unit_test(every_lie_gets_its_line),
         cmocka_unit_test(a_file_cut_anywhere_is_refused), cmocka_unit_test(control_characters_do_not_reach_the_line),
         cmocka_unit_test(endless_names_are_cut),          cmocka_unit_test(memory_is_bounded_by_the_file),
-        cmocka_unit_test(paths_that_are_no_networks),
+        cmocka_unit_test(time_is_bounded_by_the_file),    cmocka_unit_test(paths_that_are_no_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
