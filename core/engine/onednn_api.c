@@ -257,6 +257,9 @@ int pd_dnn_conv(struct pd_dnn *dnn, const struct pd_dnn_conv *c, struct pd_dnn_p
             : dnnl_dilated_convolution_forward_desc_init(&conv, dnnl_forward_inference, dnnl_convolution_direct,
                                                          &c->src.d, &weights, b, &c->dst.d, stride, dilation, begin,
                                                          end);
+    /* A padding behind that is below zero, of an output_padding, by a stride or more is nothing that it knows. */
+    if (s == dnnl_invalid_arguments && c->transposed)
+        return -ENOTSUP;
     if (s != dnnl_success)
         return check(s, "convolution", err);
     const void *op = c->transposed ? (const void *)&deconv : (const void *)&conv;

@@ -445,7 +445,24 @@ static void a_network_with_elu_and_dilation_agrees(void **state)
     compare_file(path, 96, 64);
 }
 
-/* ---- precision ---- */
+/* ---- what is refused ---- */
+
+/* ONNX allows as much behind the output where the window is dilated; nothing is wrong with the service then. */
+static void an_output_padding_of_a_stride_is_refused_by_layer(void **state)
+{
+    struct maker m;
+    maker_begin(&m, seed);
+    struct pd_layer *l = maker_layer(&m, PD_LAYER_DECONV, maker_conv(&m, 0, 8, 1, 1, 1), 8);
+    l->kh = l->kw = l->dilation_y = l->dilation_x = 2;
+    l->out_pad_y = l->out_pad_x = 1;
+    maker_weights(&m, l, (size_t)8 * 8 * 2 * 2, true);
+    struct pd_engine_params p = {.width = 16, .height = 16, .max_batch = 1};
+    struct pd_engine *e;
+    struct pd_err err = {""};
+    assert_int_equal(pd_engine_open("onednn", &m.net, &p, &e, &err), -ENOTSUP);
+    assert_non_null(strstr(err.text, "(deconv): oneDNN cannot run it here; use --engine reference"));
+    maker_end(&m);
+}
 
 static void a_precision_that_is_not_here_is_refused_with_one_line(void **state)
 {
@@ -486,6 +503,7 @@ int main(void)
         cmocka_unit_test(profile_names_every_layer_that_costs),
         cmocka_unit_test(the_bundled_network_agrees),
         cmocka_unit_test(a_network_with_elu_and_dilation_agrees),
+        cmocka_unit_test(an_output_padding_of_a_stride_is_refused_by_layer),
         cmocka_unit_test(a_precision_that_is_not_here_is_refused_with_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
