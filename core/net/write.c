@@ -319,8 +319,10 @@ int pd_onnx_model_write(const Onnx__ModelProto *model, const char *path, struct 
     FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
     if (!file) {
         int r = -errno;
-        if (fd >= 0)
+        if (fd >= 0) {
             close(fd);
+            unlink(temporary);
+        }
         return pd_err_set(err, r, "%s: %s", path, strerror(-r));
     }
     struct file_buffer fb = {.base = {append_to_file}, .file = file};

@@ -493,6 +493,23 @@ static void time_is_bounded_by_the_file(void **state)
     onnx__model_proto__free_unpacked(m, NULL);
 }
 
+/* In place of the C library's, of which only the writing of a network has need here: out of memory. */
+FILE *fdopen(int fd, const char *mode)
+{
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void a_network_that_cannot_be_written_leaves_no_file(void **state)
+{
+    char folder[] = "/tmp/posed-hostile-XXXXXX", path[64];
+    struct pd_err err;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/net.onnx", folder);
+    assert_int_equal(pd_net_random_write("tiny", 1, path, &err), -ENOMEM);
+    assert_int_equal(rmdir(folder), 0); /* it is empty */
+}
+
 static void paths_that_are_no_networks(void **state)
 {
     struct pd_err err;
@@ -525,7 +542,9 @@ int main(void)
         cmocka_unit_test(the_sound_network_loads),        cmocka_unit_test(every_lie_gets_its_line),
         cmocka_unit_test(a_file_cut_anywhere_is_refused), cmocka_unit_test(control_characters_do_not_reach_the_line),
         cmocka_unit_test(endless_names_are_cut),          cmocka_unit_test(memory_is_bounded_by_the_file),
-        cmocka_unit_test(time_is_bounded_by_the_file),    cmocka_unit_test(paths_that_are_no_networks),
+        cmocka_unit_test(time_is_bounded_by_the_file),
+        cmocka_unit_test(a_network_that_cannot_be_written_leaves_no_file),
+        cmocka_unit_test(paths_that_are_no_networks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
