@@ -194,14 +194,22 @@ static bool needs_probing(const struct pd_demux *d, const struct pd_input *input
     return true;
 }
 
+/* One length for all that is in it; ASF's demuxer gives it to each stream. */
+static bool is_one_length(const struct pd_demux *d)
+{
+    return d->stream->duration <= 0 || !strcmp(d->fmt->iformat->name, "asf");
+}
+
 static int choose_stream(struct pd_demux *d, struct pd_err *err)
 {
     int best = av_find_best_stream(d->fmt, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
     if (best < 0)
         return pd_err_set(err, -EBADMSG, "%s: there is no picture in it (%s)", d->name, d->fmt->iformat->long_name);
-    for (unsigned i = 0; i < d->fmt->nb_streams; i++)
-        d->fmt->streams[i]->discard = (int)i == best ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
     d->stream = d->fmt->streams[best];
+    /* Sound may outlast the picture: the end of the one is then no sign that the other was cut off. */
+    const enum AVDiscard others = d->file && is_one_length(d) ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
+    for (unsigned i = 0; i < d->fmt->nb_streams; i++)
+        d->fmt->streams[i]->discard = (int)i == best ? AVDISCARD_DEFAULT : others;
     return 0;
 }
 
@@ -314,15 +322,16 @@ static bool ended_early(const struct pd_demux *d, double *ret_promised)
         return false;
     double promised = d->stream->duration > 0 ? (double)d->stream->duration * av_q2d(d->stream->time_base)
                                               : (double)d->fmt->duration / AV_TIME_BASE;
-    /* Matroska counts from 0, where a recording in pieces has its first piece, not from the first picture. */
-    if (!strcmp(d->fmt->iformat->name, "matroska,webm") && d->stream->start_time != AV_NOPTS_VALUE)
+    /* They count from 0, where a recording in pieces has its first piece, not from the first picture. */
+    const char *name = d->fmt->iformat->name;
+    if ((!strcmp(name, "matroska,webm") || !strcmp(name, "asf")) && d->stream->start_time != AV_NOPTS_VALUE)
         promised -= (double)d->stream->start_time * av_q2d(d->stream->time_base);
     const double counted = (double)d->stream->nb_frames;
     const bool fewer = counted > 0 && (double)d->packets + 5 < counted;
     *ret_promised = promised;
     if (d->end_pts == AV_NOPTS_VALUE)
         return fewer;
-    const double left = promised - seconds_read(d);
+    const double left = promised - PD_MAX(seconds_read(d), is_one_length(d) ? d->other_end : 0);
     return left > PD_MAX(0.5, 0.02 * promised) || (fewer && left > 5 * promised / counted);
 }
 
@@ -343,17 +352,29 @@ static int at_end(struct pd_demux *d, int averror, struct pd_err *err)
     return PD_READER_E_END;
 }
 
+/* AV_NOPTS_VALUE: unknown */
+static int64_t end_of(const AVPacket *p)
+{
+    int64_t end;
+    if (p->pts == AV_NOPTS_VALUE || p->duration <= 0 || __builtin_add_overflow(p->pts, p->duration, &end))
+        return p->pts;
+    return end;
+}
+
 static void note_packet(struct pd_demux *d)
 {
-    const AVPacket *p = d->packet;
     d->packets++;
-    d->damaged_end = p->flags & AV_PKT_FLAG_CORRUPT;
-    if (p->pts != AV_NOPTS_VALUE) {
-        int64_t end;
-        if (p->duration <= 0 || __builtin_add_overflow(p->pts, p->duration, &end))
-            end = p->pts;
-        d->end_pts = d->end_pts == AV_NOPTS_VALUE ? end : PD_MAX(d->end_pts, end);
-    }
+    d->damaged_end = d->packet->flags & AV_PKT_FLAG_CORRUPT;
+    d->end_pts = PD_MAX(d->end_pts, end_of(d->packet)); /* unknown is the least number there is */
+}
+
+static void note_other(struct pd_demux *d)
+{
+    const int64_t end = end_of(d->packet), start = d->stream->start_time;
+    const double begin = start == AV_NOPTS_VALUE ? 0 : (double)start * av_q2d(d->stream->time_base);
+    const AVStream *stream = d->fmt->streams[d->packet->stream_index];
+    if (end != AV_NOPTS_VALUE)
+        d->other_end = PD_MAX(d->other_end, (double)end * av_q2d(stream->time_base) - begin);
 }
 
 int pd_demux_read(struct pd_demux *d, struct pd_err *err)
@@ -374,8 +395,10 @@ int pd_demux_read(struct pd_demux *d, struct pd_err *err)
         }
         if (r < 0)
             return at_end(d, r, err);
-        if (d->packet->stream_index != d->stream->index)
+        if (d->packet->stream_index != d->stream->index) {
+            note_other(d);
             continue;
+        }
         note_packet(d);
         return 0;
     }
@@ -396,6 +419,7 @@ int pd_demux_rewind(struct pd_demux *d, struct pd_err *err)
         return pd_av_err(err, r, d->name, "cannot start again");
     d->packets = 0;
     d->end_pts = AV_NOPTS_VALUE;
+    d->other_end = 0;
     d->damaged_end = false;
     return 0;
 }

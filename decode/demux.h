@@ -24,6 +24,7 @@ struct pd_demux {
     const char *name; /* for messages; the input's */
     uint64_t packets; /* of the video stream since the start of the input */
     int64_t end_pts;  /* furthest end of a packet, in the stream's time base */
+    double other_end; /* furthest end of another stream, where those are read: seconds after the start of this one */
     bool damaged_end; /* the last packet was short */
     bool lost;        /* packets of the network went missing before the one at hand, or in it */
     int64_t since_ns; /* when the call under way began, for messages */

@@ -127,6 +127,36 @@ static int drain(struct output *o)
     }
 }
 
+static AVStream *add_sound(struct output *o)
+{
+    AVStream *st = avformat_new_stream(o->fmt, NULL);
+    st->codecpar->codec_type = AVMEDIA_TYPE_AUDIO;
+    st->codecpar->codec_id = AV_CODEC_ID_PCM_S16LE;
+    st->codecpar->sample_rate = 11025;
+    st->codecpar->ch_layout = (AVChannelLayout)AV_CHANNEL_LAYOUT_MONO;
+    st->codecpar->bits_per_coded_sample = 16;
+    st->codecpar->block_align = 2;
+    st->time_base = (AVRational){1, 11025};
+    return st;
+}
+
+/* In packets of a fifth of a second. */
+static int write_sound(struct output *o, const AVStream *st, int seconds)
+{
+    const int samples = 11025 / 5;
+    for (int i = 0, r; i < seconds * 5; i++) {
+        if ((r = av_new_packet(o->pkt, samples * 2)) < 0)
+            return r;
+        memset(o->pkt->data, 0, (size_t)o->pkt->size);
+        o->pkt->stream_index = st->index;
+        o->pkt->pts = o->pkt->dts = av_rescale_q((int64_t)i * samples, (AVRational){1, 11025}, st->time_base);
+        o->pkt->duration = av_rescale_q(samples, (AVRational){1, 11025}, st->time_base);
+        if ((r = av_interleaved_write_frame(o->fmt, o->pkt)) < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int encode(struct output *o, const struct clip *clip, int width, int height, int frames)
 {
     const AVCodec *codec = avcodec_find_encoder_by_name(clip->codec);
@@ -160,11 +190,14 @@ static int encode(struct output *o, const struct clip *clip, int width, int heig
         if (clip->rotate)
             av_display_rotation_set((int32_t *)av_stream_new_side_data(o->st, AV_PKT_DATA_DISPLAYMATRIX, 36),
                                     clip->rotate);
+        AVStream *sound = clip->sound_s ? add_sound(o) : NULL;
         AVDictionary *mux = NULL;
         if (clip->faststart)
             av_dict_set(&mux, "movflags", "+faststart", 0);
         r = avformat_write_header(o->fmt, &mux);
         av_dict_free(&mux);
+        if (r >= 0 && sound)
+            r = write_sound(o, sound, clip->sound_s);
         if (r < 0)
             return r;
     }

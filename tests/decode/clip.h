@@ -20,6 +20,7 @@ struct clip {
     bool texture;          /* noise instead of one colour, so that there is something to damage */
     bool faststart;        /* MP4: the index first */
     bool mark;             /* the top left quarter is darker by 9, for telling directions */
+    int sound_s;           /* seconds of silence beside the pictures, 0: none */
     int tail_width, tail_height, tail_frames; /* raw streams: go on with another size */
 };
 
