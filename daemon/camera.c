@@ -149,7 +149,6 @@ int pd_camera_fit(struct pd_camera *camera, int w, int h, int dst_w, int dst_h)
 static struct pd_source_config source_config(const struct pd_camera *camera)
 {
     const struct pd_camera_config *c = camera->config;
-    const struct pd_config *daemon = camera->tree->config;
     /* an engine that computes on the CPU cannot read what lies on a GPU */
     bool gpu = camera->device_frames && strcmp(c->hwaccel, "none") != 0;
     return (struct pd_source_config){
@@ -157,8 +156,7 @@ static struct pd_source_config source_config(const struct pd_camera *camera)
         .ca_file = c->ca_file, .tls_name = c->tls_name,
         .loop = c->loop, .realtime = c->realtime, .max_fps = c->max_fps,
         .hwaccel = gpu ? "cuda" : "none",
-        /* decoders are shared out among the GPUs; an engine on another one fetches the frame */
-        .cuda_device = daemon->n_devices ? daemon->devices[PD_MAX(camera->index, 0) % daemon->n_devices] : 0,
+        .cuda_device = camera->cuda_device,
         .open_timeout_s = c->open_timeout_s, .read_timeout_s = c->read_timeout_s,
     };
 }
@@ -190,6 +188,7 @@ int pd_camera_create(const struct pd_camera_params *params, struct pd_camera **r
     camera->hub = params->hub;
     camera->worker = params->worker;
     camera->device_frames = params->device_frames;
+    camera->cuda_device = params->cuda_device;
     camera->index = -1;
     camera->source_gone = true;
     camera->since_us = pd_wall_us();

@@ -63,6 +63,7 @@ struct pd_camera {
     int worker;         /* of the pool that advances tracker and smoother */
     bool live;
     bool device_frames;
+    int cuda_device;
     uint64_t base;      /* sequence number of the last frame before this run of the camera */
 
     /* atomic */
@@ -109,6 +110,7 @@ struct pd_camera_params {
     _Atomic int64_t *next_id;
     int hub, worker;
     bool device_frames; /* the engine takes frames that are in its memory: hwaccel auto is cuda */
+    int cuda_device;    /* that decodes it then */
     const struct pd_camera *before; /* the run of the same camera that this one continues, NULL: none */
 };
 

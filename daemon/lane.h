@@ -32,6 +32,7 @@ struct pd_flight {
 struct pd_lane {
     /* set at open, then read-only */
     struct pd_engine *engine;
+    int device; /* of those configured; 0 where the engine computes on the CPU */
     int in_flight_max;
     struct pd_flight *flights[PD_LANE_BATCHES];
 

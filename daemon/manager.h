@@ -48,6 +48,7 @@ struct pd_manager {
 
     struct pd_camera *cameras;
     int next_worker;
+    unsigned next_decoder; /* lane of the pipeline that the next new camera decodes beside */
     uint64_t gone_decoded, gone_published, gone_dropped, gone_failed; /* of cameras that were removed */
     uint32_t reloads, bad_reloads;
 

@@ -110,6 +110,18 @@ void pd_manager_on_event(struct pd_manager *m, struct pd_event *event)
 
 /* ---- start ---- */
 
+/* Decoders are shared out among the GPUs that have an engine; one on another fetches the frame. A camera stays where
+ * it is when it starts again. */
+static int decoding_device(struct pd_manager *m, const struct pd_camera *before)
+{
+    if (before)
+        return before->cuda_device;
+    struct pd_pipeline_device device;
+    const unsigned lanes = (unsigned)pd_pipeline_devices(m->pipeline);
+    pd_pipeline_get_device(m->pipeline, (int)(m->next_decoder++ % lanes), &device);
+    return device.number;
+}
+
 int pd_manager_start_camera(struct pd_manager *m, struct pd_tree *tree, const struct pd_camera_config *config,
                             const struct pd_camera *before, struct pd_err *err)
 {
@@ -123,6 +135,7 @@ int pd_manager_start_camera(struct pd_manager *m, struct pd_tree *tree, const st
         .tree = tree, .config = config, .queue = pd_pipeline_queue(m->pipeline), .handoff = &m->handoff,
         .skeleton = m->net->meta.skeleton, .next_id = &m->next_id, .hub = hub,
         .device_frames = pd_pipeline_caps(m->pipeline)->device_frames,
+        .cuda_device = decoding_device(m, before),
         .worker = m->next_worker++ % pd_pipeline_workers(m->pipeline), .before = before,
     };
     int r = pd_camera_create(&params, &camera, err);

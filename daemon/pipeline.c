@@ -66,6 +66,7 @@ static int add_lane(struct pd_pipeline *p, int device, const char **name, const 
         pd_lane_finish(lane);
         return r;
     }
+    lane->device = device;
     if (p->n_lanes++ == 0) {
         p->caps = *caps;
     } else {
@@ -157,6 +158,7 @@ void pd_pipeline_get_device(struct pd_pipeline *pipeline, int i, struct pd_pipel
     pthread_mutex_unlock(&pipeline->lock);
     *ret_device = (struct pd_pipeline_device){
         .caps = pd_engine_caps(lane->engine),
+        .number = lane->device,
         .frames = pd_counted(&lane->frames),
         .batches = pd_counted(&lane->batches),
         .failed_batches = pd_counted(&lane->failed_batches),

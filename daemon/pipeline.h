@@ -35,6 +35,7 @@ struct pd_pipeline_health {
 
 struct pd_pipeline_device {
     const struct pd_engine_caps *caps;
+    int number; /* as in `devices` of the configuration */
     uint64_t frames, batches, failed_batches;
     int64_t busy_ns; /* time with a batch in the engine */
     int in_flight;

@@ -55,6 +55,7 @@ static void batches_that_fail_are_counted_and_the_order_holds(void **state)
     while (!world_all_settled())
         uv_run(&world.loop, UV_RUN_ONCE);
     struct pd_pipeline_device a = world_device(0), b = world_device(1);
+    assert_true(a.number == 0 && b.number == 1);
     assert_true(a.failed_batches > 0 && b.failed_batches > 0);
     assert_int_equal(world.fatal, 0); /* never ten in a row */
     world_stop();
