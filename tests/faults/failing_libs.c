@@ -133,21 +133,29 @@ static const char *whose(void *at)
     return strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 }
 
+/* The C library, or a sanitizer that stands before it: TSan has an abort() of its own, and frames around a signal's. */
+static bool is_runtime(const char *name)
+{
+    return !strncmp(name, "libc.", 5) || (!strncmp(name, "lib", 3) && strstr(name, "san.so"));
+}
+
 /* A library may itself read through a null pointer, or call abort(), when it got no memory: that is told apart from a
  * crash of ours. Where memcpy() and the like did it, whoever called them counts. */
 static void on_crash(int number)
 {
     void *frames[32];
     int n = backtrace(frames, 32), i = 0;
-    while (i < n && strcmp(whose(frames[i]), whose((void *)abort))) /* this function; then comes the signal's frame */
+    while (i < n && is_runtime(whose(frames[i]))) /* a sanitizer's backtrace() */
         i++;
-    while (i < n && !strcmp(whose(frames[i]), whose((void *)abort)))
+    i++; /* this function */
+    while (i < n && is_runtime(whose(frames[i])))
         i++;
     const char *name = i < n ? whose(frames[i]) : "";
     if (!strncmp(name, "libav", 5) || !strncmp(name, "libsw", 5)) {
         (void)!write(STDERR_FILENO, name, strlen(name));
         _exit(FAILING_LIBRARY_CRASHED);
     }
+    backtrace_symbols_fd(frames, n, STDERR_FILENO);
     signal(number, SIG_DFL); /* and once more */
 }
 

@@ -53,7 +53,7 @@ class Runs:
             process.send_signal(signal.SIGABRT)
             return f"hangs: {process.communicate()[1].decode(errors='replace')[-2000:]}", 0
         total, left = map(int, count.read_text().split()) if count.exists() else (0, 0)
-        if fail and process.returncode == LIBRARY_CRASHED:
+        if fail and process.returncode == LIBRARY_CRASHED and "Sanitizer" not in errors:
             self.crashed += 1
             return None, 0
         wrong = self.judge(name, codes, fail, process.returncode, errors)
