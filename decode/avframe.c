@@ -265,6 +265,22 @@ static bool bottom_up(const AVFrame *av, enum pd_pix format)
     return false;
 }
 
+/* libav cuts right and bottom off a surface, and leaves what is to be cut off left and top to whoever reads it. */
+static bool cut_left_and_top(struct pd_frame *f, const AVFrame *av, const AVPixFmtDescriptor *format)
+{
+    if (av->crop_left >= (size_t)f->width || av->crop_top >= (size_t)f->height)
+        return false;
+    f->width -= (int)av->crop_left;
+    f->height -= (int)av->crop_top;
+    for (int c = 0; c < format->nb_components; c++) { /* components that share a plane agree */
+        const int plane = format->comp[c].plane;
+        const int sx = plane ? format->log2_chroma_w : 0, sy = plane ? format->log2_chroma_h : 0;
+        f->plane[plane] = av->data[plane] + (ptrdiff_t)(av->crop_top >> sy) * av->linesize[plane] +
+                          (ptrdiff_t)(av->crop_left >> sx) * format->comp[c].step;
+    }
+    return true;
+}
+
 /* NVDEC surfaces stay where they are; the surface's own format is beside the frame. */
 static struct pd_frame *view_cuda(const AVFrame *av, struct layout *layout)
 {
@@ -273,7 +289,10 @@ static struct pd_frame *view_cuda(const AVFrame *av, struct layout *layout)
     const AVHWFramesContext *frames = (const AVHWFramesContext *)av->hw_frames_ctx->data;
     if (!direct_layout(frames->sw_format, layout))
         return NULL;
-    return view(av, layout, PD_MEM_CUDA);
+    struct pd_frame *f = view(av, layout, PD_MEM_CUDA);
+    if (f && !cut_left_and_top(f, av, av_pix_fmt_desc_get(frames->sw_format)))
+        pd_frame_unref(&f);
+    return f;
 }
 
 int pd_avframe_to_frame(struct pd_converter *converter, const AVFrame *av, int codec_id, struct pd_frame **ret_frame,

@@ -73,7 +73,7 @@ static int open_context(struct pd_decoder *decoder, struct pd_err *err)
         return pd_err_set(err, -ENOMEM, "%s: out of memory", name);
     set_threads(decoder->avctx, params);
     decoder->avctx->max_pixels = params->network ? PD_AV_NETWORK_PIXELS_MAX : PD_AV_PIXELS_MAX;
-    decoder->avctx->flags |= COPY_MARK;
+    decoder->avctx->flags |= COPY_MARK | AV_CODEC_FLAG_UNALIGNED; /* or up to 31 columns that are cut off stay */
     if (params->strict && conceals(params->par->codec_id))
         decoder->avctx->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
     pd_hwaccel_attach(decoder, codec);

@@ -80,8 +80,12 @@ static struct pd_frame *download(const struct pd_frame *f)
     const AVFrame *av = pd_frame_avframe(f);
     AVFrame *host = av ? av_frame_alloc() : NULL;
     struct pd_frame *rgb = NULL;
-    if (host && av_hwframe_transfer_data(host, av, 0) >= 0)
-        rgb = convert(f, host->format, (const uint8_t *const *)host->data, host->linesize);
+    if (host && av_hwframe_transfer_data(host, av, 0) >= 0) {
+        host->crop_left = av->crop_left;
+        host->crop_top = av->crop_top;
+        if (av_frame_apply_cropping(host, AV_FRAME_CROP_UNALIGNED) >= 0)
+            rgb = convert(f, host->format, (const uint8_t *const *)host->data, host->linesize);
+    }
     av_frame_free(&host);
     return rgb;
 }

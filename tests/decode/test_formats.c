@@ -13,6 +13,7 @@
 
 #include <libavcodec/codec_id.h>
 #include <libavutil/frame.h>
+#include <libavutil/hwcontext.h>
 
 #include "decode/avframe.h"
 #include "decode/reader.h"
@@ -298,6 +299,78 @@ static void a_size_that_changes_in_the_stream_changes_the_frames(void **state)
     }
 }
 
+/* Software takes the margin off; the whole picture is known by its mark, whose corner is in the middle of it. */
+static void what_a_stream_cuts_off_is_not_there(void **state)
+{
+    struct clip c = {.path = clip_path("cut.h264"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 96, .height = 64,
+                     .fps = 25, .frames = 1, .first = 12, .mark = true, .options = "x264-params=crop-rect=26,10,2,4"};
+    int w = clip_write(&c);
+    if (w == -ENOTSUP)
+        SKIP("this FFmpeg has no libx264");
+    assert_int_equal(w, 0);
+    struct pd_frame *f = first_frame(c.path);
+    assert_int_equal(f->width, 96 - 26 - 2);
+    assert_int_equal(f->height, 64 - 10 - 4);
+    const uint8_t *row = f->plane[0];
+    int columns = 0, rows = 0;
+    while (columns < f->width && row[columns] < clip_luma(12) - 4)
+        columns++;
+    while (rows < f->height && row[(ptrdiff_t)rows * f->stride[0]] < clip_luma(12) - 4)
+        rows++;
+    assert_in_range(columns, 96 / 2 - 26 - 1, 96 / 2 - 26 + 1);
+    assert_in_range(rows, 64 / 2 - 10 - 1, 64 / 2 - 10 + 1);
+    pd_frame_unref(&f);
+}
+
+/* A surface as libav hands it over, at addresses that nobody reads. NULL: this FFmpeg knows no CUDA. */
+static AVFrame *surface(enum AVPixelFormat format, int width, int height)
+{
+    AVBufferRef *device = av_hwdevice_ctx_alloc(AV_HWDEVICE_TYPE_CUDA);
+    AVFrame *av = device ? av_frame_alloc() : NULL;
+    if (av) {
+        av->format = AV_PIX_FMT_CUDA;
+        av->width = width;
+        av->height = height;
+        av->hw_frames_ctx = av_hwframe_ctx_alloc(device);
+        ((AVHWFramesContext *)av->hw_frames_ctx->data)->sw_format = format;
+        av->buf[0] = av_buffer_alloc(1);
+        for (int i = 0; i < 2; i++) {
+            av->data[i] = (uint8_t *)((uintptr_t)(i + 1) << 20);
+            av->linesize[i] = 512;
+        }
+    }
+    av_buffer_unref(&device);
+    return av;
+}
+
+static void surfaces_are_cut_on_all_four_sides(void **state)
+{
+    static const struct {
+        enum AVPixelFormat format;
+        int bytes;
+    } cases[] = {{AV_PIX_FMT_NV12, 1}, {AV_PIX_FMT_P010LE, 2}};
+    for (size_t i = 0; i < PD_ARRAY_SIZE(cases); i++) {
+        AVFrame *av = surface(cases[i].format, 94, 60); /* right and bottom are taken off already */
+        if (!av)
+            SKIP("this FFmpeg knows no CUDA");
+        av->crop_left = 26;
+        av->crop_top = 10;
+        struct pd_converter converter = {0};
+        struct pd_err err;
+        struct pd_frame *f;
+        assert_int_equal(pd_avframe_to_frame(&converter, av, AV_CODEC_ID_H264, &f, &err), 0);
+        assert_int_equal(f->mem, PD_MEM_CUDA);
+        assert_int_equal(f->width, 68);
+        assert_int_equal(f->height, 50);
+        assert_int_equal(f->plane[0] - av->data[0], 10 * 512 + 26 * cases[i].bytes);
+        assert_int_equal(f->plane[1] - av->data[1], 5 * 512 + 26 * cases[i].bytes);
+        pd_frame_unref(&f);
+        av->crop_left = 94; /* nothing is left */
+        assert_int_equal(pd_avframe_to_frame(&converter, av, AV_CODEC_ID_H264, &f, &err), -ENOTSUP);
+        av_frame_free(&av);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +381,8 @@ int main(void)
         cmocka_unit_test(videos_filmed_sideways_are_turned_upright),
         cmocka_unit_test(exif_orientation_turns_photos_upright),
         cmocka_unit_test(a_size_that_changes_in_the_stream_changes_the_frames),
+        cmocka_unit_test(what_a_stream_cuts_off_is_not_there),
+        cmocka_unit_test(surfaces_are_cut_on_all_four_sides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
