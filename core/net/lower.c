@@ -268,15 +268,31 @@ static int lower_input(struct pd_lower *lw)
     return 0;
 }
 
-/* The coarsest sampling of what is left, down to which the input's sides must divide. */
+static int common_multiple(int a, int b)
+{
+    int x = a, y = b;
+    while (y) {
+        int rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+/* What the input's sides must divide by: every sampling of what is left. */
 static void find_multiple(struct pd_lower *lw)
 {
     for (int i = 0; i < lw->n_layers; i++) {
         if (lw->layers[i].out < 0 || lw->info[lw->layers[i].out].pooled)
             continue;
-        double scale = fmax(lw->info[lw->layers[i].out].scale_y, lw->info[lw->layers[i].out].scale_x);
-        if (scale > lw->meta.multiple && scale <= MULTIPLE_MAX && scale == floor(scale))
-            lw->meta.multiple = (int)scale;
+        const struct pd_tensor_info *out = &lw->info[lw->layers[i].out];
+        const double scales[] = {out->scale_y, out->scale_x};
+        for (int k = 0; k < 2; k++) {
+            if (scales[k] < 1 || scales[k] > MULTIPLE_MAX || scales[k] != floor(scales[k]))
+                continue;
+            int both = common_multiple(PD_MAX(lw->meta.multiple, 1), (int)scales[k]);
+            lw->meta.multiple = both <= MULTIPLE_MAX ? both : PD_MAX(lw->meta.multiple, (int)scales[k]);
+        }
     }
 }
 

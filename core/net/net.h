@@ -98,8 +98,8 @@ struct pd_shape {
     int c, h, w;
 };
 
-/* Sides of the input are multiples of this: of the stride, and of the coarsest sampling inside, since a network that
- * goes down to 1/32 and up again has maps that fit the picture only then. */
+/* Sides of the input are multiples of this: of the stride, and of every sampling inside, since a network that
+ * goes down to 1/32 and up again has maps that fit the picture only then (at most 256, as far as that goes). */
 static inline int pd_net_multiple(const struct pd_net *net)
 {
     return PD_MAX(PD_MAX(net->meta.multiple, net->meta.stride), 1);

@@ -293,6 +293,20 @@ static void sizes_that_do_not_go_through_are_refused(void **state)
     pd_net_destroy(net);
 }
 
+static void sides_divide_by_every_sampling(void **state)
+{
+    static const struct dual_window by2 = {.k = 2, .stride = 2}, by3 = {.k = 3, .stride = 3};
+    struct dual *d = dual_new(14, 12, 18);
+    int half = dual_resize(d, dual_conv(d, 0, 4, &by2), 2, false);
+    int third = dual_resize(d, dual_conv(d, 0, 4, &by3), 3, false);
+    int out = dual_concat(d, 2, (int[]){half, third});
+    struct pd_net *net = dual_load(d, out);
+    assert_int_equal(pd_net_multiple(net), 6);
+    dual_compare(d, net, out, 1e-5);
+    pd_net_destroy(net);
+    dual_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +329,7 @@ int main(void)
         cmocka_unit_test(the_seed_decides_the_weights),
         cmocka_unit_test(every_kind_that_is_listed_can_be_written),
         cmocka_unit_test(sizes_that_do_not_go_through_are_refused),
+        cmocka_unit_test(sides_divide_by_every_sampling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
