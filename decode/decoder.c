@@ -18,6 +18,9 @@
 #define HARDWARE_FAILURES 30
 #define HARDWARE_ERRORS 3
 
+/* Pictures between a keyframe and the first to be shown after it: twice what reordering codecs hold. */
+#define LEADING_MAX 32
+
 /* Our mark on a packet that comes back on its frame. */
 #if LIBAVCODEC_VERSION_MAJOR >= 60
 static void mark_set(AVCodecContext *avctx, AVPacket *packet, uintptr_t mark)
@@ -97,6 +100,7 @@ int pd_decoder_open(struct pd_decoder *decoder, const struct pd_decoder_params *
     decoder->params = *params;
     decoder->name = name;
     decoder->wait_key = params->live;
+    decoder->key_pts = AV_NOPTS_VALUE;
     decoder->keyframes = has_keyframes(params);
     decoder->frame = av_frame_alloc();
     int r = decoder->frame ? open_context(decoder, err) : pd_err_set(err, -ENOMEM, "%s: out of memory", name);
@@ -130,7 +134,22 @@ static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
         decoder->failures += decoder->failures > 0;
         return true;
     }
+    decoder->key_pts = decoder->recovering && (packet->flags & AV_PKT_FLAG_KEY) ? packet->pts : AV_NOPTS_VALUE;
+    decoder->leading = 0;
     decoder->wait_key = decoder->recovering = false;
+    return false;
+}
+
+/* Pictures that are sent after a keyframe and shown before it refer to what was there before it, which is damaged. Once
+ * one to be shown after it has come, they are over; a clock that jumps back must not make them of all that follows. */
+static bool is_leading(struct pd_decoder *decoder, const AVPacket *packet)
+{
+    const int64_t key = decoder->key_pts;
+    if (key == AV_NOPTS_VALUE || packet->pts == key)
+        return false;
+    if (packet->pts != AV_NOPTS_VALUE && packet->pts < key && decoder->leading++ < LEADING_MAX)
+        return true;
+    decoder->key_pts = AV_NOPTS_VALUE;
     return false;
 }
 
@@ -185,6 +204,7 @@ int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct p
             return 0;
         unsigned mark = decoder->n_arrivals % PD_ARRIVALS;
         decoder->arrivals[mark] = *arrival;
+        decoder->arrivals[mark].damaged = is_leading(decoder, packet);
         mark_set(decoder->avctx, packet, mark);
     }
     decoder->draining |= !packet;
@@ -230,6 +250,11 @@ int pd_decoder_receive(struct pd_decoder *decoder, AVFrame **ret_frame, struct p
             continue;
         }
         *ret_arrival = decoder->arrivals[mark_get(decoder->frame) % PD_ARRIVALS];
+        if (ret_arrival->damaged) {
+            decoder->corrupt++;
+            av_frame_unref(decoder->frame);
+            continue;
+        }
         *ret_frame = decoder->frame;
         return 0;
     }
@@ -239,6 +264,7 @@ void pd_decoder_flush(struct pd_decoder *decoder)
 {
     avcodec_flush_buffers(decoder->avctx);
     decoder->draining = decoder->wait_key = decoder->recovering = false;
+    decoder->key_pts = AV_NOPTS_VALUE;
 }
 
 void pd_decoder_discard(struct pd_decoder *decoder, enum pd_discard discard)

@@ -20,6 +20,7 @@ struct pd_arrival {
     int64_t arrived_ns;
     int64_t wall_us; /* of arrival, or of capture when ntp */
     bool ntp;
+    bool damaged; /* set by the decoder: its picture refers to what was lost */
 };
 #define PD_ARRIVALS 256 /* a power of two, above any decoder's delay (16 reference frames, 64 threads) */
 
@@ -49,6 +50,8 @@ struct pd_decoder {
     bool wait_key;              /* nothing goes in before a keyframe */
     bool recovering;            /* that is because of damage: what is dropped counts as corrupt */
     int waited;                 /* packets dropped while waiting */
+    int64_t key_pts;            /* of the keyframe that ended it, while pictures to be shown before it may come */
+    int leading;                /* such pictures so far */
     unsigned n_arrivals;
     struct pd_arrival arrivals[PD_ARRIVALS];
 };

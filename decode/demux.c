@@ -35,6 +35,9 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
  */
 #define DESCRIPTORS 4
 
+/* Packets, some ten seconds: who says longer than that of most packets that they are damaged does not mean it. */
+#define MARKS_MAX 250
+
 /* How often a pipe without a writer is left to look at the deadline. */
 #define PIPE_POLL_MS 20
 
@@ -361,8 +364,33 @@ static int64_t end_of(const AVPacket *p)
     return end;
 }
 
+/* Of a transport stream libav marks the packets that a gap in its numbering fell into. What marks everything tells
+ * nothing. The segments of a playlist may each begin their numbering anew; those are another format to libav. */
+static bool is_marked(struct pd_demux *d)
+{
+    const bool marked = (d->packet->flags & AV_PKT_FLAG_CORRUPT) && !strcmp(d->fmt->iformat->name, "mpegts");
+    d->marks = PD_CLAMP(d->marks + (marked ? 1 : -1), 0, MARKS_MAX);
+    return marked && d->marks < MARKS_MAX;
+}
+
+/* A picture that something is missing in is no keyframe to go on from: decoders of H.265 do not tell that half of it is
+ * not there. RTP tells of a gap while the picture is put together. The mark of a whole packet of a transport stream
+ * comes out one picture early, since the parser sees where one ends by the start of the next: that is as suspect.
+ * Pictures on their own (JPEG) that RTP left incomplete are not given to us. */
+static void note_loss(struct pd_demux *d)
+{
+    const AVCodecDescriptor *codec = avcodec_descriptor_get(d->stream->codecpar->codec_id);
+    const bool alone = codec && (codec->props & AV_CODEC_PROP_INTRA_ONLY);
+    const bool before = d->marked, marked = is_marked(d);
+    d->marked = marked && !alone;
+    if (marked || before || (d->lost && !alone))
+        d->packet->flags &= ~AV_PKT_FLAG_KEY;
+    d->lost |= marked || before;
+}
+
 static void note_packet(struct pd_demux *d)
 {
+    note_loss(d);
     d->packets++;
     d->damaged_end = d->packet->flags & AV_PKT_FLAG_CORRUPT;
     d->end_pts = PD_MAX(d->end_pts, end_of(d->packet)); /* unknown is the least number there is */
@@ -420,6 +448,6 @@ int pd_demux_rewind(struct pd_demux *d, struct pd_err *err)
     d->packets = 0;
     d->end_pts = AV_NOPTS_VALUE;
     d->other_end = 0;
-    d->damaged_end = false;
+    d->damaged_end = d->marked = false;
     return 0;
 }

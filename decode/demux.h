@@ -26,7 +26,9 @@ struct pd_demux {
     int64_t end_pts;  /* furthest end of a packet, in the stream's time base */
     double other_end; /* furthest end of another stream, where those are read: seconds after the start of this one */
     bool damaged_end; /* the last packet was short */
-    bool lost;        /* packets of the network went missing before the one at hand, or in it */
+    bool lost;        /* something went missing before the packet at hand, or in it */
+    bool marked;      /* the last packet was, see note_loss() */
+    int marks;        /* so many more of the last packets said so of themselves than did not */
     int64_t since_ns; /* when the call under way began, for messages */
 };
 

@@ -146,7 +146,7 @@ class Session:
             if behaviour is None:
                 behaviour, _, number = next_behaviour(url).partition(":")
                 number = int(number or 0)
-                self.clip = CLIPS[2] if behaviour == "hevc" else CLIPS[0]
+                self.clip = CLIPS[2] if behaviour.endswith("hevc") else CLIPS[0]
                 if behaviour in HANDSHAKES:
                     HANDSHAKES[behaviour](self, fields, number)
             if self.ended and behaviour == "expire":
@@ -366,7 +366,7 @@ STREAMS = {
     "jump": lambda s, n: s.frames(change=lambda i: 0 if i < n else 1 << 30),
     "back": lambda s, n: s.frames(change=lambda i: 0 if i < n else -(1 << 30)),
     "freeze": freeze, "deaf": deaf, "eof": hang_up, "bye": say_bye, "expire": expire, "resize": other_clip,
-    "codec": other_codec, "type": other_type, "step": clock_step, "lose": lose, "drop": lose_frame, "reorder": reorder,
+    "codec": other_codec, "type": other_type, "step": clock_step, "lose": lose, "lose-hevc": lose, "drop": lose_frame, "reorder": reorder,
     "endless": endless_frame, "junk": junk,
 }
 
