@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that are a nuisance, and too many of them: what posed does to them, and that nobody else notices.
+"""Clients that make mistakes, are a nuisance or too many: what posed does to them, and that nobody else notices.
 
 usage: test_clients.py POSED"""
 import json
@@ -8,11 +8,12 @@ import os
 import random
 import resource
 import socket
+import subprocess
 import sys
 import time
 import unittest
 
-from daemon import PATIENCE, Case, live, wait_for
+from daemon import PATIENCE, POSED, Case, live, wait_for
 
 SANITIZED = bool(os.environ.get("POSED_SANITIZED"))
 
@@ -175,6 +176,115 @@ class Nuisances(Case):
             self.assertIn(b'"type":"hello"', s.recv(64))
         self.check(daemon, watcher)
         self.assertEqual(daemon.stop()[0], 0)
+
+
+class Clients(Case):
+    def test_bad_lines_are_answered_and_change_nothing(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        for bad in (b"\n", b"{}\n", b"[]\n", b"nonsense\n", b"\xff\xfe\x00\n", b'{"request":"fly"}\n', b'"\\ud800"\n',
+                    b'{"subscribe":1}\n', b'{"subscribe":{"cameras":7}}\n', b'{"subscribe":{"types":["x"]}}\n',
+                    b'{"subscribe":{"types":[]}}\n', b'{"subscribe":{"max_fps":-1}}\n', b'{"subscribe":{"max_fps":0}}\n',
+                    b'{"subscribe":{"cameras":["' + b"x" * 64 + b'"]}}\n', b'{"request":"ping","n":"x"}\n'):
+            client.send(bad)
+            if bad != b"\n":
+                self.assertEqual(client.read()["type"], "error", bad)
+        client.send(b'{"request":"ping","n":1,"later":true}\n{"request":"pi')
+        self.assertEqual(client.read()["n"], 1)
+        client.send(b'ng","n":2}\r\n')
+        self.assertEqual(client.read()["n"], 2)
+
+    def test_a_line_too_long_ends_the_connection(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        client.send(b"x" * 5000)
+        self.assertEqual(client.read()["type"], "error")
+        self.assertEqual(client.read()["reason"], "line too long")
+        self.assertIsNone(client.read())
+
+    def test_it_does_so_though_lines_come_quicker_than_they_are_read(self):
+        daemon = self.daemon({c: live(100) for c in "abcdefgh"})
+        client = self.client(daemon)
+        client.subscribe()
+        time.sleep(2)  # until much waits
+        client.send(b"x" * 4096)
+        end = time.monotonic() + PATIENCE
+        while data := client.socket.recv(4096):
+            client.rest += data
+            self.assertLess(time.monotonic(), end, "still served")
+            time.sleep(0.02)
+        client.read_to_end()
+        self.assertEqual(client.bye["reason"], "line too long")
+        self.assertEqual(client.bye["client"]["delivered"], sum(client.delivered.values()))
+        self.assertEqual(client.bye["client"]["lost"], sum(client.lost.values()))
+
+    def test_who_asks_without_reading_is_bounded(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        client.socket.setblocking(False)
+        sent = 0
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            try:
+                sent += client.socket.send(b'{"request":"metrics"}\n' * 100)
+            except BlockingIOError:
+                time.sleep(0.01)
+        other = self.client(daemon)
+        self.assertLess(other.status()[1]["latency_ms"]["p99"], 1000)
+        with open(f"/proc/{daemon.process.pid}/status") as f:
+            rss = next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+        self.assertLess(sent, 4 << 20)
+        if not os.environ.get("POSED_SANITIZED"):
+            self.assertLess(rss, 200_000)
+
+    def test_one_too_many_is_turned_away(self):
+        daemon = self.daemon({"a": live()}, config={"max_clients": 2})
+        kept = [self.client(daemon) for _ in range(2)]
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        s.settimeout(PATIENCE)
+        s.connect(str(daemon.path))
+        line = json.loads(s.makefile().readline())
+        self.assertEqual((line["type"], line["reason"]), ("bye", "too many clients"))
+        kept[0].close()
+        wait_for("a place", lambda: self.can_connect(daemon))
+
+    def test_posectl_says_why_it_is_turned_away(self):
+        s = socket.socket(socket.AF_UNIX)
+        self.addCleanup(s.close)
+        path = self.folder.name + "/s"
+        s.bind(path)
+        s.listen()
+        posectl = subprocess.Popen([POSED.with_name("posectl"), "--socket", path, "status"], stderr=subprocess.PIPE,
+                                   text=True)
+        connection, _ = s.accept()
+        connection.sendall(b'{"type":"bye","reason":"too many open files"}\n')
+        connection.close()
+        self.assertIn("the daemon says: too many open files", posectl.communicate(timeout=PATIENCE)[1])
+        self.assertEqual(posectl.returncode, 1)
+
+    def can_connect(self, daemon):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE)
+            s.connect(str(daemon.path))
+            return json.loads(s.makefile().readline())["type"] == "hello"
+
+    def test_many_come_and_go(self):
+        daemon = self.daemon({"a": live(100)})
+        watcher = self.client(daemon)
+        watcher.subscribe()
+        fds = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
+        for i in range(200):
+            client = daemon.client()
+            client.send({"subscribe": {"cameras": "*"}})
+            if i % 2:
+                client.read()
+            client.close()
+        watcher.send({"request": "ping"})
+        watcher.read_until("pong")
+        wait_for("closed connections", lambda: len(os.listdir(f"/proc/{daemon.process.pid}/fd")) <= fds)
+        self.assertEqual(watcher.lost.get("a", 0) + watcher.delivered["a"],
+                         watcher.next["a"] - watcher.first["a"])
 
 
 if __name__ == "__main__":
