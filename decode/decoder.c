@@ -10,8 +10,11 @@
 #include "decode/av.h"
 #include "decode/hwaccel.h"
 
-/* A stream with intra refresh never has a keyframe. After this many packets (10 s at 30 a second) it goes in anyway. */
+/* A stream with intra refresh never has a keyframe. After this many packets (10 s at 30 a second) it goes in anyway; of
+ * a stream that has them three times their distance are worth waiting for, since the next one may be damaged too. */
 #define WAIT_KEY_MAX 300
+#define WAIT_DISTANCES 3
+#define KEY_DISTANCE_MAX 3000
 /* What the GPU may fail to give, above what it gives, before software takes over: a second or two of video. A live
  * stream waits for a keyframe after each error, so that many packets are gone with one error that is the stream's own:
  * it takes some errors as well. */
@@ -124,12 +127,26 @@ static bool out_of_memory(const struct pd_decoder *decoder, int averror)
     return averror == AVERROR(ENOMEM) && !decoder->hardware;
 }
 
+static void note_distance(struct pd_decoder *decoder, const AVPacket *packet)
+{
+    if (decoder->since_key < KEY_DISTANCE_MAX)
+        decoder->since_key++;
+    if (!(packet->flags & AV_PKT_FLAG_KEY))
+        return;
+    if (decoder->key_seen)
+        decoder->key_distance = PD_MAX(decoder->key_distance, decoder->since_key);
+    decoder->key_seen = true;
+    decoder->since_key = 0;
+}
+
 /* Before the first keyframe a decoder has nothing to refer to: what it made would be grey mud. */
 static bool hold_back(struct pd_decoder *decoder, const AVPacket *packet)
 {
     if (!decoder->wait_key)
         return false;
-    if (!(packet->flags & AV_PKT_FLAG_KEY) && decoder->waited++ < WAIT_KEY_MAX) {
+    const int most = PD_MAX(WAIT_KEY_MAX, WAIT_DISTANCES * decoder->key_distance);
+    if (!(packet->flags & AV_PKT_FLAG_KEY) && decoder->waited++ < most) {
+        note_distance(decoder, packet);
         decoder->corrupt += decoder->recovering;
         decoder->failures += decoder->failures > 0;
         return true;
@@ -214,6 +231,8 @@ int pd_decoder_send(struct pd_decoder *decoder, AVPacket *packet, const struct p
     if (out_of_memory(decoder, r))
         return -ENOMEM;
     decoder->n_arrivals++;
+    if (packet)
+        note_distance(decoder, packet);
     r = r < 0 && r != AVERROR_EOF ? note_failure(decoder) : 0;
     /* the packet that software takes over at may well be the keyframe that it needs */
     return r <= 0 ? r : packet ? -EAGAIN : 0;

@@ -50,6 +50,9 @@ struct pd_decoder {
     bool wait_key;              /* nothing goes in before a keyframe */
     bool recovering;            /* that is because of damage: what is dropped counts as corrupt */
     int waited;                 /* packets dropped while waiting */
+    bool key_seen;
+    int since_key;              /* packets */
+    int key_distance;           /* the longest so far, 0: unknown */
     int64_t key_pts;            /* of the keyframe that ended it, while pictures to be shown before it may come */
     int leading;                /* such pictures so far */
     unsigned n_arrivals;

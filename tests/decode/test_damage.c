@@ -9,11 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <libavcodec/avcodec.h>
 #include <libavformat/avformat.h>
 
-#include "decode/decoder.h"
-#include "decode/demux.h"
 #include "decode/reader.h"
 #include "tests/decode/clip.h"
 
@@ -317,131 +314,6 @@ static void any_bytes_at_all_end_in_an_answer(void **state)
     free(bytes);
 }
 
-/* ---- a GPU that fails, played by software that believes to be one and is given rubbish ---- */
-
-#define GOP 10
-
-struct playback {
-    bool (*fails)(int packet, const struct pd_decoder *decoder);
-    bool shown[FRAMES]; /* by packet: these streams have no reordering */
-    int frames;
-    uint64_t corrupt;
-    bool hardware; /* still, at the end */
-};
-
-static void take_frames(struct pd_decoder *decoder, struct playback *p)
-{
-    AVFrame *frame;
-    struct pd_arrival arrival;
-    int r;
-    while ((r = pd_decoder_receive(decoder, &frame, &arrival)) == 0 || r == -EBADMSG)
-        if (r == 0) {
-            p->shown[arrival.arrived_ns] = true;
-            p->frames++;
-        }
-}
-
-static void give(struct pd_decoder *decoder, struct playback *p, const AVPacket *packet, int number)
-{
-    const struct pd_arrival arrival = {.arrived_ns = number};
-    AVPacket *copy = NULL;
-    int r;
-    do {
-        av_packet_free(&copy);
-        copy = av_packet_clone(packet);
-        assert_non_null(copy);
-        assert_int_equal(av_packet_make_writable(copy), 0);
-        if (p->fails(number, decoder))
-            memset(copy->data, 0, (size_t)copy->size);
-        r = pd_decoder_send(decoder, copy, &arrival);
-        take_frames(decoder, p);
-    } while (r == -EAGAIN);
-    assert_int_equal(r, 0);
-    av_packet_free(&copy);
-}
-
-static void play(struct playback *p)
-{
-    struct clip c = sample(clip_path("gpu.avi"), "mpeg4");
-    struct pd_err err = {""};
-    struct pd_input input;
-    struct pd_demux demux = {0};
-    struct pd_decoder decoder;
-    c.gop = GOP;
-    c.options = "sc_threshold=1000000000"; /* no other keyframes */
-    assert_int_equal(clip_write(&c), 0);
-    assert_int_equal(pd_input_parse(c.path, &input, &err), 0);
-    assert_int_equal(pd_demux_open(&demux, &(struct pd_reader_params){.input = c.path}, &input, &err), 0);
-    const struct pd_decoder_params params = {.par = demux.stream->codecpar, .live = true, .threads = 1};
-    assert_int_equal(pd_decoder_open(&decoder, &params, "gpu", &err), 0);
-    decoder.hardware = true;
-    for (int i = 0; pd_demux_read(&demux, &err) == 0; i++)
-        give(&decoder, p, demux.packet, i);
-    p->corrupt = decoder.corrupt;
-    p->hardware = decoder.hardware;
-    pd_decoder_finish(&decoder);
-    pd_demux_finish(&demux);
-    pd_input_finish(&input);
-}
-
-static bool fails_once(int packet, const struct pd_decoder *decoder)
-{
-    return packet == 2 * GOP + 3;
-}
-
-static void after_an_error_of_the_gpu_nothing_is_shown_before_a_keyframe(void **state)
-{
-    struct playback p = {.fails = fails_once};
-    play(&p);
-    for (int i = 0; i < FRAMES; i++)
-        assert_int_equal(p.shown[i], i < 2 * GOP + 3 || i >= 3 * GOP);
-    assert_int_equal(p.corrupt, GOP - 3);
-    assert_true(p.hardware);
-}
-
-static bool always_fails(int packet, const struct pd_decoder *decoder)
-{
-    return decoder->hardware;
-}
-
-static void a_gpu_that_never_decodes_is_replaced_at_a_keyframe_which_is_shown(void **state)
-{
-    struct playback p = {.fails = always_fails};
-    play(&p);
-    assert_false(p.hardware);
-    for (int i = 0; i < FRAMES; i++)
-        assert_int_equal(p.shown[i], i >= 3 * GOP);
-    assert_int_equal(p.corrupt, 3 * GOP + 1);
-}
-
-static bool fails_behind_keyframes(int packet, const struct pd_decoder *decoder)
-{
-    return decoder->hardware && packet % GOP == 1;
-}
-
-static void a_gpu_that_decodes_keyframes_alone_is_replaced(void **state)
-{
-    struct playback p = {.fails = fails_behind_keyframes};
-    play(&p);
-    assert_false(p.hardware);
-    for (int i = 0; i < FRAMES; i++)
-        assert_int_equal(p.shown[i], i % GOP == 0 || i >= 5 * GOP);
-}
-
-static bool fails_now_and_then(int packet, const struct pd_decoder *decoder)
-{
-    return packet % (2 * GOP) == GOP + 1;
-}
-
-static void a_gpu_that_fails_now_and_then_stays(void **state)
-{
-    struct playback p = {.fails = fails_now_and_then};
-    play(&p);
-    assert_true(p.hardware);
-    for (int i = 0; i < FRAMES; i++)
-        assert_int_equal(p.shown[i], i % (2 * GOP) <= GOP);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,10 +328,6 @@ int main(void)
         cmocka_unit_test(a_packet_that_says_it_is_the_end_does_not_end_the_clip),
         cmocka_unit_test(behind_damage_a_clip_goes_on_at_a_keyframe),
         cmocka_unit_test(any_bytes_at_all_end_in_an_answer),
-        cmocka_unit_test(after_an_error_of_the_gpu_nothing_is_shown_before_a_keyframe),
-        cmocka_unit_test(a_gpu_that_never_decodes_is_replaced_at_a_keyframe_which_is_shown),
-        cmocka_unit_test(a_gpu_that_decodes_keyframes_alone_is_replaced),
-        cmocka_unit_test(a_gpu_that_fails_now_and_then_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
