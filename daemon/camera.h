@@ -15,6 +15,7 @@
 #include "daemon/handoff.h"
 #include "daemon/line.h"
 #include "daemon/mask.h"
+#include "daemon/motion.h"
 #include "daemon/watchdog.h"
 #include "decode/source.h"
 #include "postproc/track.h"
@@ -80,6 +81,7 @@ struct pd_camera {
     /* its worker's thread */
     struct pd_tracker *tracker;
     struct pd_smoother *smoother;
+    struct pd_motion motion;
 
     /* loop thread */
     struct pd_source *source;

@@ -36,12 +36,6 @@ static int find_people(struct worker *w, const struct pd_job *job)
                                       : pd_post_run(w->post, &job->slot->maps, post, &w->people);
 }
 
-/* The time that tracking and smoothing go by: a file's own, so that its speed of reading does not matter. */
-static int64_t motion_time(const struct pd_frame *frame)
-{
-    return frame->time_source == PD_TIME_FILE && frame->pts_us != PD_PTS_NONE ? frame->pts_us : frame->captured_us;
-}
-
 static struct pd_event *make_event(struct worker *w, const struct pd_job *job, int64_t now)
 {
     const struct pd_frame *frame = job->slot->frame;
@@ -72,10 +66,11 @@ static void do_job(struct worker *w, struct pd_job *job)
     struct pd_event *event = NULL;
     if (find_people(w, job) == 0) {
         pd_people_to_source(&w->people, &job->slot->lb);
+        int64_t at_us = pd_motion_time(&camera->motion, job->slot->frame);
         if (camera->tracker)
-            pd_tracker_update(camera->tracker, &w->people, motion_time(job->slot->frame));
+            pd_tracker_update(camera->tracker, &w->people, at_us);
         if (camera->smoother)
-            pd_smoother_update(camera->smoother, &w->people, motion_time(job->slot->frame));
+            pd_smoother_update(camera->smoother, &w->people, at_us);
         pd_count(&stats->people, (uint64_t)w->people.n);
         pd_count(&stats->capped_peaks, w->people.capped_peaks);
         pd_count(&stats->capped_connections, w->people.capped_connections);

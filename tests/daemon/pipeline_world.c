@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SIDE 64
+#define SIDE 256
 
 struct world world;
 
@@ -111,6 +111,7 @@ void world_start(int n_devices)
     memset(&world.stats, 0, sizeof(world.stats));
     memset(world.feeders, 0, sizeof(world.feeders));
     world.fatal = 0;
+    world.next_id = 1;
     assert_int_equal(uv_loop_init(&world.loop), 0);
     assert_int_equal(pd_handoff_init(&world.handoff, &world.loop, 64, on_wake), 0);
     uv_timer_init(&world.loop, &world.tick);
@@ -140,7 +141,9 @@ static void *feed(void *user)
         frame->camera = f->camera->index;
         frame->seq = seq;
         frame->arrived_ns = pd_now_ns();
-        frame->captured_us = (int64_t)seq * 40000;
+        frame->pts_us = (int64_t)seq * 40000;
+        /* as two B frames come in: after the picture behind them, which needs no others */
+        frame->captured_us = frame->pts_us + (seq % 3 == 0 ? 0 : 80000);
         atomic_store(&f->camera->decoded, seq);
         if (pd_queue_push(f->camera->queue, f->camera->index, frame) == PD_QUEUE_E_FINISHED) {
             pd_frame_unref(&frame);

@@ -17,6 +17,8 @@ static void two_devices_share_the_work_and_every_cameras_order_holds(void **stat
     world_drain();
     for (int i = 0; i < CAMERAS; i++)
         assert_int_equal(world.feeders[i].lines, FRAMES);
+    /* three people a camera, and each is who they were all along */
+    assert_int_equal(atomic_load(&world.next_id) - 1, 3 * CAMERAS);
     struct pd_pipeline_device slow = world_device(0), fast = world_device(1);
     assert_int_equal(slow.frames + fast.frames, CAMERAS * FRAMES);
     assert_true(slow.batches > 0);
