@@ -38,7 +38,15 @@ struct pd_value {
 struct pd_tensor_info {
     bool pooled;             /* h = w = 1 whatever the input */
     double scale_y, scale_x; /* input pixels per sample */
+    int more_y, more_x;      /* samples beyond the input's side / scale: windows without padding take some, say */
 };
+
+/* Far above any side that pd_net_shapes() lets pass; windows add to it without overflow. */
+#define PD_LOWER_MORE_MAX (1 << 24)
+static inline int pd_lower_more(int64_t more)
+{
+    return (int)PD_CLAMP(more, -PD_LOWER_MORE_MAX, PD_LOWER_MORE_MAX);
+}
 
 struct pd_lower {
     const struct pd_onnx *onnx;

@@ -207,5 +207,7 @@ int pd_op_resize(struct pd_lower *lw)
     lw->info[l->out].pooled = false;
     lw->info[l->out].scale_y /= l->scale_y;
     lw->info[l->out].scale_x /= l->scale_x;
+    lw->info[l->out].more_y = pd_lower_more((int64_t)lw->info[l->out].more_y * l->scale_y);
+    lw->info[l->out].more_x = pd_lower_more((int64_t)lw->info[l->out].more_x * l->scale_x);
     return pd_lower_set_layer(lw, i, NULL);
 }

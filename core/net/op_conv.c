@@ -26,8 +26,8 @@ static int attr_pair(struct pd_lower *lw, const char *name, int min, int *y, int
     return 0;
 }
 
-/* SAME padding along one axis. The input divides by the stride (checked at the end, see same_scale), so the total is
- * the part of the kernel that sticks out of one stride. */
+/* SAME padding along one axis. The input divides by the stride (see check_same), so the total is the part of the kernel
+ * that sticks out of one stride. */
 static void same_pad(int k, int dilation, int stride, int out_pad, bool upper, int *begin, int *end)
 {
     int total = PD_MAX((k - 1) * dilation + 1 - stride + out_pad, 0);
@@ -47,21 +47,33 @@ static bool falls_short(const struct pd_layer *l)
            (l->kw - 1) * l->dilation_x + 1 + l->out_pad_x < l->stride_x;
 }
 
+/* Whether the input divides by the stride: its even part, which is checked at the end (see same_scale), what windows
+ * before it took or left, and what a Pad adds. */
+static int check_same(struct pd_lower *lw, const struct pd_layer *l)
+{
+    const struct pd_tensor_info *in = &lw->info[l->in[0]];
+    const int *pad = pd_lower_input(lw, 0)->pad;
+    if (l->kind == PD_LAYER_DECONV)
+        return !falls_short(l) ? 0
+                               : pd_lower_fail(lw, -ENOTSUP, "pads with auto_pad SAME and a kernel smaller than its "
+                                               "stride; export with explicit pads");
+    if (l->stride_y == 1 && l->stride_x == 1)
+        return 0;
+    if (in->pooled || (in->more_y + pad[0] + pad[2]) % l->stride_y || (in->more_x + pad[1] + pad[3]) % l->stride_x)
+        return pd_lower_fail(lw, -ENOTSUP, "pads with auto_pad SAME after a Pad, or windows without padding, that "
+                             "leave a size which the stride does not divide; export with explicit pads");
+    lw->same_scale = fmax(lw->same_scale, fmax(in->scale_y * l->stride_y, in->scale_x * l->stride_x));
+    return 0;
+}
+
 static int read_padding(struct pd_lower *lw, struct pd_layer *l)
 {
     const struct pd_onnx_node *nd = lw->node;
     if (pads_same(nd)) {
         bool upper = pd_attr_is(nd, "auto_pad", "NOTSET", "SAME_UPPER");
-        if (l->kind == PD_LAYER_DECONV && falls_short(l))
-            return pd_lower_fail(lw, -ENOTSUP,
-                                 "pads with auto_pad SAME and a kernel smaller than its stride; export with explicit "
-                                 "pads");
         same_pad(l->kh, l->dilation_y, l->stride_y, l->out_pad_y, upper, &l->pad_top, &l->pad_bottom);
         same_pad(l->kw, l->dilation_x, l->stride_x, l->out_pad_x, upper, &l->pad_left, &l->pad_right);
-        const struct pd_tensor_info *in = &lw->info[l->in[0]];
-        if (l->kind != PD_LAYER_DECONV && (l->stride_y > 1 || l->stride_x > 1))
-            lw->same_scale = fmax(lw->same_scale, fmax(in->scale_y * l->stride_y, in->scale_x * l->stride_x));
-        return 0;
+        return check_same(lw, l);
     }
     if (pd_attr_is(nd, "auto_pad", "NOTSET", "VALID"))
         return 0;
@@ -98,6 +110,32 @@ static int read_geometry(struct pd_lower *lw, struct pd_layer *l)
     return r ? r : read_padding(lw, l);
 }
 
+/* What a window leaves of @more, of an input whose even part its stride divides. */
+static int slide(int more, int k, int dilation, int stride, int before, int after, bool ceil_mode)
+{
+    int room = more + before + after - ((k - 1) * dilation + 1) + (ceil_mode ? stride - 1 : 0);
+    int steps = room >= 0 ? room / stride : -((-room + stride - 1) / stride);
+    return ceil_mode && steps * stride >= more + before ? steps : steps + 1;
+}
+
+static int unslide(int more, int k, int dilation, int stride, int before, int after, int out_pad)
+{
+    return pd_lower_more((int64_t)(more - 1) * stride - before - after + (k - 1) * dilation + 1 + out_pad);
+}
+
+static void set_more(const struct pd_layer *l, const struct pd_tensor_info *in, struct pd_tensor_info *out)
+{
+    if (l->kind == PD_LAYER_DECONV) {
+        out->more_y = unslide(in->more_y, l->kh, l->dilation_y, l->stride_y, l->pad_top, l->pad_bottom, l->out_pad_y);
+        out->more_x = unslide(in->more_x, l->kw, l->dilation_x, l->stride_x, l->pad_left, l->pad_right, l->out_pad_x);
+        return;
+    }
+    int y = slide(in->more_y, l->kh, l->dilation_y, l->stride_y, l->pad_top, l->pad_bottom, l->ceil_mode);
+    int x = slide(in->more_x, l->kw, l->dilation_x, l->stride_x, l->pad_left, l->pad_right, l->ceil_mode);
+    out->more_y = pd_lower_more(y);
+    out->more_x = pd_lower_more(x);
+}
+
 static void set_scale(struct pd_lower *lw, const struct pd_layer *l)
 {
     const struct pd_tensor_info *in = &lw->info[l->in[0]];
@@ -105,6 +143,7 @@ static void set_scale(struct pd_lower *lw, const struct pd_layer *l)
     bool up = l->kind == PD_LAYER_DECONV;
     out->scale_y = up ? in->scale_y / l->stride_y : in->scale_y * l->stride_y;
     out->scale_x = up ? in->scale_x / l->stride_x : in->scale_x * l->stride_x;
+    set_more(l, in, out);
     if (l->kh != 1 || l->kw != 1 || l->pad_top || l->pad_left || l->pad_bottom || l->pad_right)
         out->pooled = false;
 }
@@ -177,10 +216,6 @@ int pd_op_conv(struct pd_lower *lw)
     if (i < 0)
         return i;
     struct pd_layer *l = &lw->layers[i];
-    /* same_pad() goes by an input that the stride divides: it must still do so with what the Pad adds. */
-    if (pads_same(lw->node) &&
-        ((plain.pad[0] + plain.pad[2]) % l->stride_y || (plain.pad[1] + plain.pad[3]) % l->stride_x))
-        return pd_lower_fail(lw, -ENOTSUP, "pads with auto_pad SAME after a Pad; export with explicit pads");
     l->pad_top += plain.pad[0];
     l->pad_left += plain.pad[1];
     l->pad_bottom += plain.pad[2];

@@ -117,10 +117,24 @@ class Foreign(unittest.TestCase):
             g.channels[y] = 8
             return g.heads(y)
 
-        self.refused(network((0, 0, 1, 1)), "(Conv)", "auto_pad SAME after a Pad; export with explicit pads")
-        self.refused(network((0, 1, 0, 2)), "(Conv)", "auto_pad SAME after a Pad; export with explicit pads")
+        self.refused(network((0, 0, 1, 1)), "(Conv)", "auto_pad SAME after a Pad")
+        self.refused(network((0, 1, 0, 2)), "(Conv)", "auto_pad SAME after a Pad")
         self.imported(network((0, 0, 2, 2)))
         self.imported(network((1, 0, 1, 2)))
+
+    def test_same_padding_where_windows_have_left_an_odd_size(self):
+        def network(size, pad=0):
+            g = foreign.Graph(13)
+            x = g.conv(g.conv("image", 8, stride=4), 8, size=size, pad=pad)
+            y = g.node("Conv", [x, g.weight(g.normal(8, 8, 3, 3))], strides=[2, 2], auto_pad="SAME_UPPER")
+            g.channels[y] = 8
+            return g.heads(y)
+
+        self.refused(network(2), "(Conv)", "a size which the stride does not divide; export with explicit pads")
+        self.refused(network(2, 1), "(Conv)", "a size which the stride does not divide; export with explicit pads")
+        self.imported(network(3))
+        self.imported(network(3, 1))
+        self.imported(network(5, 1))
 
     def test_same_padding_of_a_transposed_window_smaller_than_its_stride(self):
         def network(size, **attributes):
