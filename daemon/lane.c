@@ -37,7 +37,6 @@ void pd_lane_enter(struct pd_lane *lane, int64_t now_ns)
 void pd_lane_leave(struct pd_lane *lane, int64_t now_ns)
 {
     int64_t took = now_ns - lane->submitted_ns[0];
-    lane->longest_ns = PD_MAX(lane->longest_ns, took);
     pd_count(&lane->busy_ns, (uint64_t)PD_MAX(took, 0));
     lane->in_flight--;
     memmove(lane->submitted_ns, lane->submitted_ns + 1, (size_t)lane->in_flight * sizeof(lane->submitted_ns[0]));
@@ -127,7 +126,6 @@ static int run_trial(struct pd_lane *lane, const struct pd_net *net, struct pd_b
     pthread_mutex_unlock(&trial.lock);
     pd_engine_drain(lane->engine);
     const struct pd_engine_caps *caps = pd_engine_caps(lane->engine);
-    /* What a full batch may take at most, for the watchdog, until one has been seen. */
     lane->longest_ns = (batch->done_ns - batch->submitted_ns) * caps->max_batch;
     if (batch->status < 0)
         return pd_err_set(err, batch->status, "%s", batch->err.text);

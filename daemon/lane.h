@@ -40,7 +40,7 @@ struct pd_lane {
     struct pd_flight *free;
     int in_flight;
     int64_t submitted_ns[PD_LANE_IN_FLIGHT]; /* oldest first */
-    int64_t longest_ns;
+    int64_t longest_ns; /* what a full batch may take at most, judged by the first one */
     uint64_t turn; /* when it was last given a batch: the count of batches then */
     int failures;  /* in a row */
     int64_t told_ns; /* when the log last heard of a failure, 0: never */

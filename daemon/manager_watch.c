@@ -11,13 +11,19 @@
 #define TRIM_PAUSE 10000 /* at least, in times of the processor time of a trim */
 #define STUCK_TELL_NS (10 * PD_NS_PER_S) /* between two lines about what the watchdog is not fed for */
 
+/* The longest that a batch of device @i takes. What the engine took while the process was stopped is not its time. */
+static int64_t longest_batch(const struct pd_manager *m, const struct pd_pipeline_health *health, int i)
+{
+    return PD_MAX(health->device[i].longest_ns, m->batch[i].longest_ns);
+}
+
 /* Each engine has to come to an end of its batch, though frames may come out of the others. */
 static bool engines_move(struct pd_manager *m, const struct pd_pipeline_health *health, struct pd_err *why)
 {
     bool move = true;
     for (int i = 0; i < health->n_devices; i++) {
         int64_t age = pd_watchdog_age(&m->watchdog, &m->batch[i], health->device[i].since_ns);
-        if (pd_watchdog_allows(&m->watchdog, age, health->device[i].longest_ns))
+        if (pd_watchdog_allows(&m->watchdog, age, longest_batch(m, health, i)))
             continue;
         struct pd_pipeline_device device;
         pd_pipeline_get_device(m->pipeline, i, &device);
@@ -48,12 +54,15 @@ static bool is_healthy(struct pd_manager *m, int64_t now, struct pd_err *why)
     struct pd_pipeline_health health;
     pd_pipeline_get_health(m->pipeline, &health);
     uint64_t came_out = 0;
+    int64_t longest_ns = 0;
     int waiting = health.in_flight;
+    for (int i = 0; i < health.n_devices; i++)
+        longest_ns = PD_MAX(longest_ns, longest_batch(m, &health, i));
     for (const struct pd_camera *camera = m->cameras; camera; camera = camera->next) {
         came_out += pd_counted(&camera->published) + pd_counted(&camera->failed);
         waiting += pd_queue_stats(camera->queue, camera->index).depth;
     }
-    bool healthy = pd_watchdog_look(&m->watchdog, came_out, waiting, health.longest_ns, now);
+    bool healthy = pd_watchdog_look(&m->watchdog, came_out, waiting, longest_ns, now);
     pd_err_set(why, 0, "frames wait and none comes out");
     healthy &= engines_move(m, &health, why);
     healthy &= decoders_move(m, now, why);

@@ -189,7 +189,6 @@ void pd_pipeline_get_health(struct pd_pipeline *pipeline, struct pd_pipeline_hea
     for (int i = 0; i < pipeline->n_lanes; i++) {
         const struct pd_lane *lane = &pipeline->lanes[i];
         ret_health->in_flight += lane->in_flight;
-        ret_health->longest_ns = PD_MAX(ret_health->longest_ns, lane->longest_ns);
         ret_health->device[i].since_ns = lane->in_flight ? lane->submitted_ns[0] : 0;
         ret_health->device[i].longest_ns = lane->longest_ns;
     }

@@ -25,11 +25,10 @@ struct pd_pipeline_params {
 
 struct pd_pipeline_health {
     int in_flight;      /* batches with the engines */
-    int64_t longest_ns; /* the longest that any took so far */
     int n_devices;
     struct {
         int64_t since_ns;   /* when its engine began with the batch that it works on; 0: none */
-        int64_t longest_ns;
+        int64_t longest_ns; /* what a full batch may take at most, judged by the first one */
     } device[PD_DEVICES_MAX];
 };
 

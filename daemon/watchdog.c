@@ -25,8 +25,13 @@ bool pd_watchdog_look(struct pd_watchdog *w, uint64_t came_out, int waiting, int
 
 int64_t pd_watchdog_age(const struct pd_watchdog *w, struct pd_watchdog_call *call, int64_t since_ns)
 {
-    if (!since_ns || call->since_ns != since_ns)
-        *call = (struct pd_watchdog_call){.since_ns = since_ns, .awake_ns = w->awake_ns};
+    if (!since_ns || call->since_ns != since_ns) {
+        if (call->since_ns && call->seen_ns > call->awake_ns) /* it ended since the last look */
+            call->longest_ns = PD_MAX(call->longest_ns, w->awake_ns - call->awake_ns);
+        call->since_ns = since_ns;
+        call->awake_ns = w->awake_ns;
+    }
+    call->seen_ns = w->awake_ns;
     return w->awake_ns - call->awake_ns;
 }
 

@@ -24,19 +24,21 @@ struct pd_watchdog {
     int64_t progress_ns; /* its value when came_out last changed, or nothing waited */
 };
 
-/* Something that may be under way. All zero at first. */
+/* Something that may be under way, one after the other. All zero at first. */
 struct pd_watchdog_call {
-    int64_t since_ns; /* which one it was, when last looked at; 0: none */
-    int64_t awake_ns; /* when it was first seen */
+    int64_t since_ns;   /* which one it was, when last looked at; 0: none */
+    int64_t awake_ns;   /* when it was first seen */
+    int64_t seen_ns;    /* when it was last */
+    int64_t longest_ns; /* of those before it that were seen more than once, in time that counts */
 };
 
 void pd_watchdog_start(struct pd_watchdog *w, int64_t limit_ns, int64_t now_ns);
 /* To be called once a second. @came_out: frames published or failed, any total that changes with each. @waiting: frames
  * that wait or are under way; with none of them nothing is expected, so cameras that are down are no fault.
- * @longest_ns: the longest batch so far, ten times which is always allowed. Returns whether the pipeline moves. */
+ * @longest_ns: what a batch takes at most, ten times which is always allowed. Returns whether the pipeline moves. */
 bool pd_watchdog_look(struct pd_watchdog *w, uint64_t came_out, int waiting, int64_t longest_ns, int64_t now_ns);
 /* After pd_watchdog_look(). @since_ns tells one call from the next: when an engine began with its batch, when a
  * decoder's deadline was; 0: nothing is under way. Returns for how long it has been, in time that counts. */
 int64_t pd_watchdog_age(const struct pd_watchdog *w, struct pd_watchdog_call *call, int64_t since_ns);
-/* Whether what has taken @age_ns may take longer, when the longest so far took @longest_ns. */
+/* Whether what has taken @age_ns may take longer, when the longest takes @longest_ns. */
 bool pd_watchdog_allows(const struct pd_watchdog *w, int64_t age_ns, int64_t longest_ns);

@@ -100,6 +100,38 @@ static void a_call_has_its_age_in_time_that_counts(void **state)
     assert_int_equal(pd_watchdog_age(&r.w, &r.call, 0), 0); /* none */
 }
 
+/* A batch that takes @duration, looked at once a second, and the look that no longer finds it. */
+static void take_a_batch(struct rig *r, int64_t duration, int64_t stopped)
+{
+    int64_t since = r->now;
+    for (int64_t end = r->now + duration; r->now < end;) {
+        look_for(r, PD_NS_PER_S, 5, 0, 0);
+        pd_watchdog_age(&r->w, &r->call, since);
+    }
+    r->now += stopped;
+    look_for(r, PD_NS_PER_S, 5, 0, 0);
+    pd_watchdog_age(&r->w, &r->call, 0);
+}
+
+static void the_longest_call_is_known_in_time_that_counts(void **state)
+{
+    struct rig r = started();
+    take_a_batch(&r, PD_NS_PER_S, 0); /* seen once: it may have taken no time at all */
+    assert_int_equal(r.call.longest_ns, 0);
+    take_a_batch(&r, 6 * PD_NS_PER_S, 0);
+    assert_int_equal(r.call.longest_ns, 6 * PD_NS_PER_S);
+    take_a_batch(&r, 4 * PD_NS_PER_S, 0);
+    assert_int_equal(r.call.longest_ns, 6 * PD_NS_PER_S);
+    take_a_batch(&r, 6 * PD_NS_PER_S, 3600 * PD_NS_PER_S); /* stopped within it */
+    assert_in_range(r.call.longest_ns, 6 * PD_NS_PER_S, 8 * PD_NS_PER_S);
+    pd_watchdog_age(&r.w, &r.call, r.now); /* one at the heels of the other */
+    look_for(&r, 9 * PD_NS_PER_S, 5, 0, 0);
+    pd_watchdog_age(&r.w, &r.call, r.now - 9 * PD_NS_PER_S);
+    look_for(&r, PD_NS_PER_S, 5, 0, 0);
+    pd_watchdog_age(&r.w, &r.call, r.now);
+    assert_int_equal(r.call.longest_ns, 10 * PD_NS_PER_S);
+}
+
 static void each_engine_has_its_own_patience(void **state)
 {
     struct rig r = started();
@@ -119,6 +151,7 @@ int main(void)
         cmocka_unit_test(a_camera_that_goes_with_its_frames_is_no_fault),
         cmocka_unit_test(time_without_a_look_is_nobodys_fault),
         cmocka_unit_test(a_call_has_its_age_in_time_that_counts),
+        cmocka_unit_test(the_longest_call_is_known_in_time_that_counts),
         cmocka_unit_test(each_engine_has_its_own_patience),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
