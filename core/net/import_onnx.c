@@ -88,7 +88,23 @@ static Onnx__NodeProto *add_node(struct edit *e, const char *op, const char *in,
     return node;
 }
 
-static void set_outputs(struct edit *e, size_t n, const char *const *names)
+/* n x c x h x w, of which nothing else is known; @channels 0: nor that. */
+static Onnx__TensorShapeProto *map_shape(struct edit *e, int64_t channels)
+{
+    Onnx__TensorShapeProto *shape = NEW(e, Onnx__TensorShapeProto, onnx__tensor_shape_proto__init);
+    Onnx__TensorShapeProto__Dimension **dims = take(e, 4, sizeof(Onnx__TensorShapeProto__Dimension *));
+    for (int i = 0; i < 4 && dims; i++)
+        dims[i] = NEW(e, Onnx__TensorShapeProto__Dimension, onnx__tensor_shape_proto__dimension__init);
+    if (e->failed)
+        return NULL;
+    dims[1]->has_dim_value = channels > 0;
+    dims[1]->dim_value = channels;
+    shape->dim = dims;
+    shape->n_dim = 4;
+    return shape;
+}
+
+static void set_outputs(struct edit *e, size_t n, const char *const *names, const int64_t *channels)
 {
     Onnx__ValueInfoProto **list = take(e, n, sizeof(Onnx__ValueInfoProto *));
     for (size_t i = 0; i < n && list; i++) {
@@ -99,6 +115,7 @@ static void set_outputs(struct edit *e, size_t n, const char *const *names)
             return;
         tensor->has_elem_type = 1;
         tensor->elem_type = PD_ONNX_FLOAT;
+        tensor->shape = map_shape(e, channels ? channels[i] : 0);
         type->tensor_type = tensor;
         v->name = (char *)names[i];
         v->type = type;
@@ -134,7 +151,7 @@ static const char *fresh(struct edit *e, const char *base)
 static int64_t opset_of(const Onnx__ModelProto *model)
 {
     for (size_t i = 0; i < model->n_opset_import; i++)
-        if (!model->opset_import[i]->domain || !*model->opset_import[i]->domain)
+        if (pd_onnx_is_own_domain(model->opset_import[i]->domain))
             return model->opset_import[i]->version;
     return 0;
 }
@@ -194,7 +211,7 @@ static int cut_output(struct edit *e)
         int64_t sizes[2] = {im->pafs_first ? families[i].paf : families[i].heat,
                             im->pafs_first ? families[i].heat : families[i].paf};
         add_split(e, im->output, names, sizes);
-        set_outputs(e, 2, names);
+        set_outputs(e, 2, names, sizes);
         return 0;
     }
     return r ? r
@@ -218,7 +235,7 @@ static int edit_outputs(struct edit *e)
             return r;
         add_node(e, "Identity", told[i], 1, &names[i]);
     }
-    set_outputs(e, 2, names);
+    set_outputs(e, 2, names, NULL);
     return 0;
 }
 

@@ -41,6 +41,11 @@ void pd_onnx_copy_name(char *dst, size_t size, const char *src)
     dst[i] = 0;
 }
 
+bool pd_onnx_is_own_domain(const char *domain)
+{
+    return !domain || !*domain || !strcmp(domain, "ai.onnx");
+}
+
 /* ---- names ---- */
 
 enum { FROM_INITIALIZER, FROM_INPUT, FROM_NODE };
@@ -289,7 +294,7 @@ static int read_opset(struct index *ix, const Onnx__ModelProto *model)
     int64_t version = 0;
     for (size_t i = 0; i < model->n_opset_import; i++) {
         const Onnx__OperatorSetIdProto *set = model->opset_import[i];
-        if (!set->domain || !*set->domain || !strcmp(set->domain, "ai.onnx"))
+        if (pd_onnx_is_own_domain(set->domain))
             version = set->version;
     }
     if (version < OPSET_MIN || version > OPSET_MAX)
@@ -321,7 +326,7 @@ static int read_nodes(struct index *ix, const Onnx__GraphProto *g)
         ports += p->n_input + p->n_output;
         nd->op = p->op_type ? p->op_type : "";
         nd->name = p->name && *p->name ? p->name : p->n_output ? p->output[0] : "";
-        if (p->domain && *p->domain && strcmp(p->domain, "ai.onnx"))
+        if (!pd_onnx_is_own_domain(p->domain))
             return pd_err_set(ix->err, -ENOTSUP, "%s: node '%.80s': operator '%.40s' of domain '%.40s' is not known",
                               o->file, nd->name, nd->op, p->domain);
     }

@@ -66,5 +66,8 @@ int pd_onnx_index(const Onnx__ModelProto *model, const char *file, struct pd_are
 int pd_onnx_const(const struct pd_onnx *onnx, const Onnx__TensorProto *tensor, const char *what,
                   struct pd_const *ret_const, struct pd_err *err);
 
+/* Whether operators of @domain are ONNX's own, which may be left out or spelt out. */
+bool pd_onnx_is_own_domain(const char *domain);
+
 /* Copy a name from a file into a fixed field: cut to fit, everything but printable ASCII replaced by '?'. */
 void pd_onnx_copy_name(char *dst, size_t size, const char *src);
