@@ -110,9 +110,11 @@ static Onnx__TensorShapeProto__Dimension *new_dim(struct pd_onnx_writer *w, int 
     return d;
 }
 
-static Onnx__ValueInfoProto *new_value(struct pd_onnx_writer *w, const char *name, int channels, int n_dims)
+/* Where dimensions have the same name they are the same: an output's sides are not the image's. */
+static Onnx__ValueInfoProto *new_value(struct pd_onnx_writer *w, const char *name, int channels, int n_dims,
+                                       const char *h_name, const char *w_name)
 {
-    static const char *const open_dims[4] = {"n", NULL, "h", "w"};
+    const char *const open_dims[4] = {"n", NULL, h_name, w_name};
     Onnx__ValueInfoProto *v = NEW(w, Onnx__ValueInfoProto, onnx__value_info_proto__init);
     Onnx__TypeProto *type = NEW(w, Onnx__TypeProto, onnx__type_proto__init);
     Onnx__TypeProto__Tensor *tensor = NEW(w, Onnx__TypeProto__Tensor, onnx__type_proto__tensor__init);
@@ -132,12 +134,12 @@ static Onnx__ValueInfoProto *new_value(struct pd_onnx_writer *w, const char *nam
 
 void pd_onnx_write_input(struct pd_onnx_writer *w, const char *name, int channels)
 {
-    APPEND(w, &w->graph.input, &w->graph.n_input, new_value(w, name, channels, 4));
+    APPEND(w, &w->graph.input, &w->graph.n_input, new_value(w, name, channels, 4, "h", "w"));
 }
 
 void pd_onnx_write_output(struct pd_onnx_writer *w, const char *name, int channels, int n_dims)
 {
-    APPEND(w, &w->graph.output, &w->graph.n_output, new_value(w, name, channels, n_dims));
+    APPEND(w, &w->graph.output, &w->graph.n_output, new_value(w, name, channels, n_dims, "y", "x"));
 }
 
 void pd_onnx_write_meta(struct pd_onnx_writer *w, const char *key, const char *value)

@@ -246,6 +246,15 @@ class Foreign(unittest.TestCase):
                     model.opset_import[0].domain = ""  # the checker knows it by that name alone
                     onnx.checker.check_model(model)
 
+    def test_a_written_networks_sides_have_names_of_their_own(self):
+        subprocess.run([POSED, "model", "random", "--network", "tiny", "-o", self.result], check=True, timeout=60)
+        model = onnx.load(self.result)
+        onnx.checker.check_model(model)
+        sides = [{d.dim_param for d in v.type.tensor_type.shape.dim[2:]}
+                 for v in [*model.graph.input, *model.graph.output]]
+        self.assertTrue(all(len(s) == 2 and "" not in s for s in sides), sides)
+        self.assertTrue(all(sides[0].isdisjoint(s) for s in sides[1:]), sides)
+
     def test_weights_that_are_called_like_outputs(self):
         g = self.both(19, 38)(foreign.Graph(13))
         for kernel, name in zip([node for node in g.nodes if node.op_type == "Conv"], ("heatmap", "paf", "split_sizes")):
