@@ -123,8 +123,10 @@ int pd_camera_fit(struct pd_camera *camera, int w, int h, int dst_w, int dst_h)
         return 0;
     const struct pd_camera_config *config = camera->config;
     const float *roi = config->roi;
-    struct pd_rect rect = {(int)(roi[0] * (float)w + 0.5f), (int)(roi[1] * (float)h + 0.5f),
-                           (int)(roi[2] * (float)w + 0.5f), (int)(roi[3] * (float)h + 0.5f)};
+    /* A pixel at least, and inside: of an empty area pd_letterbox_fit() would make the whole frame. */
+    struct pd_rect rect = {PD_MIN((int)(roi[0] * (float)w + 0.5f), w - 1),
+                           PD_MIN((int)(roi[1] * (float)h + 0.5f), h - 1),
+                           PD_MAX((int)(roi[2] * (float)w + 0.5f), 1), PD_MAX((int)(roi[3] * (float)h + 0.5f), 1)};
     bool whole = roi[2] <= 0 || roi[3] <= 0;
     struct pd_letterbox lb;
     int r = pd_letterbox_fit(w, h, whole ? NULL : &rect, dst_w, dst_h, &lb);
