@@ -58,7 +58,8 @@ static void help(void)
            "  --format NAME       jsonl (a line a frame), openpose (a file a frame), coco (one results array) or none\n"
            "                      (default: jsonl)\n"
            "  -o, --output PATH   file to write to, a folder for openpose (default: standard output)\n"
-           "  -d, --draw OUT      draw the skeletons: an MP4, a PNG or JPEG, or a folder of pictures\n"
+           "  -d, --draw OUT      draw the skeletons: an MP4, a PNG or JPEG of one picture, or a folder of\n"
+           "                      pictures, one that is there or a name with / at its end\n"
            "  --annotations FILE  coco: take image_id from these annotations, not from the digits of file names\n"
            "  --track             give people ids that last over the frames of a video\n"
            "  --frames N          stop after N frames of each input\n"
@@ -227,6 +228,10 @@ static int emit(const struct pd_detect_item *item, struct pd_people *people, voi
     }
     if (!rc && d->draw)
         rc = pd_detect_draw_write(d->draw, item, people, err);
+    if (rc == -EEXIST) {
+        complain(d, err);
+        rc = 0;
+    }
     if (!rc)
         pd_progress_add(&d->progress, 1, pd_now_ns());
     return rc;
@@ -301,9 +306,11 @@ static int run_inputs(struct detect *d, char **inputs, struct pd_err *err)
     return rc;
 }
 
-static int open_all(struct detect *d, struct pd_err *err)
+static int open_all(struct detect *d, char **inputs, struct pd_err *err)
 {
-    int rc = pd_cli_load(&d->o.cli, false, &d->net, err);
+    int rc = pd_detect_targets_check(&d->o, inputs, err);
+    if (!rc)
+        rc = pd_cli_load(&d->o.cli, false, &d->net, err);
     if (!rc)
         rc = pd_detect_out_open(&d->o, d->net->meta.skeleton, &d->out, err);
     if (!rc && d->o.draw) {
@@ -339,7 +346,7 @@ static int detect_main(int argc, char **argv)
     sigaction(SIGINT, &on_interrupt, NULL);
     sigaction(SIGTERM, &on_interrupt, NULL);
     pd_progress_start(&d.progress, d.o.quiet);
-    rc = open_all(&d, &err);
+    rc = open_all(&d, argv + optind, &err);
     if (!rc)
         rc = run_inputs(&d, argv + optind, &err);
     struct pd_err closing;

@@ -2,8 +2,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The parts of `posed detect`: options (cmd_detect.c), the way of a frame through the engine (detect_pipe.c), several
- * looks at a frame (detect_looks.c), the formats (detect_out.c, detect_coco.c), drawing (detect_draw.c). One thread,
- * the engine's own aside.
+ * looks at a frame (detect_looks.c), the formats (detect_out.c, detect_coco.c), drawing (detect_draw.c), what may be
+ * written over (detect_targets.c). One thread, the engine's own aside.
  */
 #include <stdio.h>
 
@@ -30,6 +30,12 @@ struct pd_detect_options {
     int n_scales;            /* 0: as it is */
     bool flip;               /* each of them mirrored, too */
 };
+
+/* ---- what may be written over; detect_targets.c ---- */
+
+/* -EINVAL with a line when the output or the drawing would replace one of @inputs (NULL at the end), the annotations or
+ * the network. */
+int pd_detect_targets_check(const struct pd_detect_options *options, char **inputs, struct pd_err *err);
 
 /* ---- a frame on its way; detect_pipe.c ---- */
 
@@ -104,6 +110,7 @@ int pd_coco_write(FILE *file, int64_t image_id, const struct pd_skeleton *skelet
 struct pd_detect_draw;
 
 struct pd_detect_draw *pd_detect_draw_create(const char *path, const struct pd_skeleton *skeleton);
+/* -EEXIST: this one has no place; go on with the next. */
 int pd_detect_draw_write(struct pd_detect_draw *draw, const struct pd_detect_item *item,
                          const struct pd_people *people, struct pd_err *err);
 /* Finishes the file and frees @draw in any case. NULL is fine. */

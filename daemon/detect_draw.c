@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,7 @@ struct pd_detect_draw {
     bool folder; /* pictures keep their names in it */
     const struct pd_skeleton *skeleton;
     struct pd_writer *writer;
+    json_t *taken; /* what each name in the folder stands for */
 };
 
 static bool is_folder(const char *path)
@@ -24,9 +26,27 @@ static bool is_folder(const char *path)
 struct pd_detect_draw *pd_detect_draw_create(const char *path, const struct pd_skeleton *skeleton)
 {
     struct pd_detect_draw *d = calloc(1, sizeof(*d));
-    if (d)
-        *d = (struct pd_detect_draw){.path = path, .folder = is_folder(path), .skeleton = skeleton};
+    json_t *taken = json_object();
+    if (!d || !taken) {
+        free(d);
+        json_decref(taken);
+        return NULL;
+    }
+    *d = (struct pd_detect_draw){.path = path, .folder = is_folder(path), .skeleton = skeleton, .taken = taken};
     return d;
+}
+
+/* a.jpg and a.png, or two a.png of two folders, would be drawn to one name: the first has it. */
+static int claim_name(struct pd_detect_draw *d, const char *input, const char *path, struct pd_err *err)
+{
+    const char *owner = json_string_value(json_object_get(d->taken, path));
+    if (owner)
+        return pd_err_set(err, -EEXIST, "%s: not drawn: %s is that of %s; draw it into a folder of its own", input,
+                          path, owner);
+    /* names of files need not be UTF-8 */
+    if (json_object_set_new_nocheck(d->taken, path, json_stringn_nocheck(input, strlen(input))))
+        return pd_err_set(err, -ENOMEM, "out of memory");
+    return 0;
 }
 
 /* A picture of its own, named after the one it was drawn on. */
@@ -41,7 +61,9 @@ static int write_named(struct pd_detect_draw *d, const struct pd_detect_item *it
     if (mkdir(d->path, 0777) && errno != EEXIST)
         return pd_err_set(err, -errno, "%s: %s", d->path, strerror(errno));
     struct pd_writer *w;
-    int rc = pd_writer_open(path, 0.0, &w, err);
+    int rc = claim_name(d, item->name, path, err);
+    if (!rc)
+        rc = pd_writer_open(path, 0.0, &w, err);
     if (rc)
         return rc;
     rc = pd_writer_write(w, rgb, err);
@@ -81,6 +103,7 @@ int pd_detect_draw_close(struct pd_detect_draw *d, struct pd_err *err)
     if (!d)
         return 0;
     int rc = d->writer ? pd_writer_close(d->writer, err) : 0;
+    json_decref(d->taken);
     free(d);
     return rc;
 }

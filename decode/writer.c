@@ -21,6 +21,7 @@ struct pd_writer {
     int digits;             /* its least width, */
     size_t tail;            /* and where path goes on after it */
     uint64_t count;
+    bool told; /* ONE_PICTURE: that more have come */
     bool failed;
 };
 
@@ -85,7 +86,8 @@ static int classify(struct pd_writer *w, struct pd_err *err)
         return 0;
     }
     if (!has_suffix(w->path, pictures))
-        return pd_err_set(err, -EINVAL, "%s: expected a name ending in .mp4, .png or .jpg, or a folder", w->path);
+        return pd_err_set(err, -EINVAL, "%s: expected a name ending in .mp4, .png or .jpg, or a folder (one that is "
+                          "there, or / at its end)", w->path);
     w->kind = find_number(w) ? NUMBERED : ONE_PICTURE;
     return 0;
 }
@@ -134,6 +136,10 @@ int pd_writer_write(struct pd_writer *w, const struct pd_frame *rgb, struct pd_e
     case ONE_PICTURE:
         if (w->count == 0)
             r = pd_encode_picture(w->path, rgb, err);
+        else if (!w->told)
+            r = pd_err_set(err, -EEXIST, "%s: has the first picture alone; for all of them name a folder (/ at its "
+                           "end) or an .mp4", w->path);
+        w->told |= w->count > 0;
         break;
     case NUMBERED:
         r = write_numbered(w, rgb, err);

@@ -11,7 +11,8 @@ struct pd_writer;
 
 /* @fps is for MP4. A picture path writes its first frame; "%d" style or folder outputs number them: out/%05d.png. */
 int pd_writer_open(const char *path, double fps, struct pd_writer **ret_writer, struct pd_err *err);
-/* @rgb: PD_PIX_RGB24. All frames of an MP4 have the first one's size: others are scaled to fit it. */
+/* @rgb: PD_PIX_RGB24. All frames of an MP4 have the first one's size: others are scaled to fit it. -EEXIST, once: a
+ * picture path has its frame already. */
 int pd_writer_write(struct pd_writer *writer, const struct pd_frame *rgb, struct pd_err *err);
 /* Finish the file. An MP4 without this call is not playable. Frees the writer in any case. */
 int pd_writer_close(struct pd_writer *writer, struct pd_err *err);

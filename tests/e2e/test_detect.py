@@ -262,6 +262,52 @@ class Outputs(Scratch):
         self.assertEqual(len(lines(posed(self.out / "drawn.mp4"))), FRAMES)
 
 
+class Originals(Scratch):
+    """Nothing that is read is written over, and no drawing by another."""
+
+    def kept(self, file, *args, words):
+        before = file.read_bytes()
+        self.assert_one_line(posed(*args, expect=1), *words)
+        self.assertEqual(file.read_bytes(), before)
+
+    def test_an_input_is_no_output(self):
+        link = self.out / "link.mp4"
+        link.symlink_to(self.clip)
+        for args in ((self.clip, "--draw", self.clip), (self.clip, "--draw", link), (link, "--output", self.clip),
+                     (f"file:{self.clip}", "--output", self.clip), (self.photo, self.clip, "--output", self.clip)):
+            self.kept(self.clip, *args, words=["is what is read"])
+        self.kept(self.photo, self.photo, "--draw", self.photo, words=["is what is read"])
+        notes = self.out / "annotations.json"
+        notes.write_text('{"images": []}')
+        self.kept(notes, self.photo, "--format", "coco", "--annotations", notes, "--output", notes, words=["is what is"])
+
+    def test_pictures_are_not_drawn_over(self):
+        picture = self.folder / "000000000001.png"
+        for args in ((self.folder, "--draw", self.folder), (picture, "--draw", f"{self.folder}/"),
+                     (self.folder, "--draw", self.folder / "000000000010.png"),
+                     (self.clip, picture, "--draw", self.folder)):
+            self.kept(picture, *args, "--format", "none", words=["read", "draw into"])
+        shutil.copy(self.folder / "000000000002.jpg", self.out)
+        posed(self.out / "000000000002.jpg", "--draw", self.out, "--format", "none")  # a .png beside it
+        self.assertEqual(len(list(self.out.iterdir())), 2)
+
+    def test_of_two_drawings_of_one_name_the_first_stays(self):
+        for folder, picture in (("a", self.photo), ("b", self.folder / "000000000010.png")):
+            (self.out / folder).mkdir()
+            shutil.copy(picture, self.out / folder / "same.png")
+        done = posed(self.out / "a" / "same.png", self.out / "b" / "same.png", "--draw", f"{self.out}/c/", expect=1)
+        self.assertEqual(len(lines(done)), 2)
+        self.assert_one_line(done, self.out / "b" / "same.png", "not drawn", self.out / "a" / "same.png")
+        self.assertEqual(struct.unpack(">II", (self.out / "c" / "same.png").read_bytes()[16:24]), (320, 180))
+
+    def test_more_than_one_picture_for_one_name_is_told(self):
+        for first, more in ((self.folder / "000000000001.png", [self.photo, self.photo]), (self.clip, [])):
+            done = posed(first, *more, "--draw", self.out / "one.png", expect=1)
+            self.assertEqual(len(lines(done)), 1 + len(more) if more else FRAMES)
+            self.assert_one_line(done, "one.png: has the first picture alone")
+        posed(self.clip, "--frames", 1, "--draw", self.out / "one.png")
+
+
 class Terminal(Scratch):
     def run_on_terminal(self, *args):
         parent, child = pty.openpty()
