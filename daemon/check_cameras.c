@@ -29,7 +29,7 @@ struct jobs {
 static int past_deadline(void *user)
 {
     const struct job *job = user;
-    return pd_now_ns() > job->deadline_ns;
+    return pd_now_ns() > job->deadline_ns ? -ETIMEDOUT : 0;
 }
 
 static void look_at(struct job *job)
@@ -60,9 +60,12 @@ static void look_at(struct job *job)
     double took = (double)(pd_now_ns() - start) / (double)PD_NS_PER_S;
     if (r == 0) {
         const struct pd_reader_info *info = pd_reader_info(reader);
+        char rate[32] = ""; /* pictures have none, and a live stream need not tell it */
+        if (info->fps > 0.0)
+            snprintf(rate, sizeof(rate), "%.4g frames/s, ", info->fps);
         job->level = PD_CHECK_OK;
-        snprintf(job->text, sizeof(job->text), "%s: %dx%d, %s, %.4g frames/s, first frame after %.1f s", camera->name,
-                 frame->width, frame->height, info->codec, info->fps, took);
+        snprintf(job->text, sizeof(job->text), "%s: %dx%d, %s, %sfirst frame after %.1f s", camera->name, frame->width,
+                 frame->height, info->codec, rate, took);
     } else if (r == PD_READER_E_END) {
         snprintf(job->text, sizeof(job->text), "%s: it ends before its first frame", camera->name);
     } else {

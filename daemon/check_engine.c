@@ -87,8 +87,8 @@ static bool open_engine(struct pd_check *check, const struct pd_config *config, 
         return false;
     }
     const struct pd_engine_caps *caps = pd_engine_caps(engine);
-    pd_check_tell(check, PD_CHECK_OK, "engine", "%s opens the network: %s, %s, %s", caps->name, caps->device,
-                  caps->version, pd_precision_name(caps->precision));
+    pd_check_tell(check, PD_CHECK_OK, "engine", "%s opens the network: %s%s%s, %s", caps->name, caps->device,
+                  *caps->version ? ", " : "", caps->version, pd_precision_name(caps->precision));
     bool more = caps->per_device;
     pd_engine_close(engine);
     return more;

@@ -52,6 +52,7 @@ class Check(unittest.TestCase):
         self.assertNotIn("fail", self.output)
         self.assertEqual([lv for lv, _ in found["config"]], ["ok"])
         self.assertIn("skeleton coco18", found["network"][0][1])
+        self.assertNotIn(", ,", self.output)
         self.assertEqual([lv for lv, _ in found["camera"]], ["ok", "ok"])
         self.assertIn("till: 320x240", found["camera"][1][1])
 
@@ -125,6 +126,13 @@ class Check(unittest.TestCase):
         self.assert_finding("camera", "warn", "nowhere.mp4")
         self.assert_finding("camera", "fail", "nowhere.mp4", "--cameras")
 
+    def test_a_rate_that_is_not_known_is_not_told(self):
+        picture = self.dir / "p.png"
+        subprocess.run([POSED, "detect", "--network", NETWORK, "--engine", "null", "test:people?frames=1", "--draw",
+                        picture, "--format", "none"], check=True)
+        self.camera("entrance", url=str(picture))
+        self.assert_finding("camera", "ok", "png, first frame after", "--cameras")
+
     def test_a_disabled_camera_is_not_opened(self):
         self.camera("till", url="nowhere.mp4", enabled=False)
         self.assert_finding("camera", "note", "till: not enabled", "--cameras")
@@ -136,7 +144,7 @@ class Check(unittest.TestCase):
             url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/x"
             for i in range(4):
                 self.camera(f"c{i}", url=url, username="u", password_file=f"{self.dir}/pw", open_timeout_s=1)
-            self.assert_finding("camera", "fail", "c3: ", "--cameras")
+            self.assert_finding("camera", "fail", "/x: timed out after ", "--cameras")
         for secret in ("correct horse", "correct%20horse", "dTpjb3JyZWN0IGhvcnNl"):
             self.assertNotIn(secret, self.output)
 
