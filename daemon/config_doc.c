@@ -125,6 +125,10 @@ out:
 static int parse_text(struct pd_config_doc *doc)
 {
     json_error_t error;
+    if (!strncmp(doc->text, "\xef\xbb\xbf", 3)) { /* an editor does not show it */
+        pd_config_problem(doc, 1, "JSON", "found a byte order mark, expected UTF-8 without one: save the file so");
+        return 0;
+    }
     pd_json_watch();
     doc->root = json_loadb(doc->text, doc->size, 0, &error);
     if (pd_json_starved())

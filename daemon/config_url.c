@@ -2,6 +2,7 @@
 #include "daemon/config_url.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/util.h"
@@ -40,6 +41,19 @@ static bool has_userinfo(const char *authority)
     return strspn(colon + 1, "0123456789") < rest && strchr(authority, '@');
 }
 
+/* "host:port", "[address]:port": FFmpeg calls any other port an invalid argument and does not say of what. */
+static bool has_bad_port(const char *authority)
+{
+    size_t len = strcspn(authority, "/?#");
+    const char *host = *authority == '[' ? memchr(authority, ']', len) : authority;
+    const char *colon = host ? memchr(host, ':', len - (size_t)(host - authority)) : NULL;
+    if (!colon)
+        return !host;
+    size_t digits = strspn(colon + 1, "0123456789");
+    long port = digits < 6 ? strtol(colon + 1, NULL, 10) : 0;
+    return colon + 1 + digits != authority + len || port < 1 || port > 65535;
+}
+
 static const char *stream_fault(const char *url)
 {
     const char *authority = strchr(url, ':') + 1;
@@ -47,6 +61,10 @@ static const char *stream_fault(const char *url)
         return "found a string, expected a host, as in rtsp://192.168.1.20/stream1";
     if (has_userinfo(authority + 2))
         return "found a user name or password in it, expected none: take them out, and set username and password_file";
+    if (authority[2] == ':' && authority[3] != ':')
+        return "found a string, expected a host before the port, as in rtsp://192.168.1.20:554/stream1";
+    if (has_bad_port(authority + 2))
+        return "found a string, expected 1 to 65535 as the port behind the host, and an IPv6 address in [ ]";
     return NULL;
 }
 

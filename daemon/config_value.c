@@ -28,6 +28,11 @@ static int *count(const struct setting *s)
 
 /* ---- saying what was found ---- */
 
+static bool is_whole(double v)
+{
+    return fabs(v) < 1e9 && fmod(v, 1.0) == 0.0;
+}
+
 /* @value in at most a few words. Strings that may hold a secret are not shown. */
 static const char *describe(const struct pd_option *opt, const json_t *value, char *buf, size_t cap)
 {
@@ -40,8 +45,8 @@ static const char *describe(const struct pd_option *opt, const json_t *value, ch
         snprintf(buf, cap, "%s", *json_string_value(value) ? "a string" : "an empty string");
     else if (json_is_string(value))
         snprintf(buf, cap, "\"%.60s\"%s", json_string_value(value), json_string_length(value) > 60 ? "..." : "");
-    else if (json_is_real(value))
-        snprintf(buf, cap, "%.10g", json_real_value(value));
+    else if (json_is_real(value)) /* 1.0 and 1e3 must not look like the integers that they are not */
+        snprintf(buf, cap, is_whole(json_real_value(value)) ? "%.1f" : "%.10g", json_real_value(value));
     else if (json_is_integer(value))
         snprintf(buf, cap, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else

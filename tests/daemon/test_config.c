@@ -128,7 +128,9 @@ static void wrong_types_and_ranges_are_told(void **state)
         {"\"socket_mode\": \"0888\"", "socket_mode: found \"0888\""},
         {"\"socket_mode\": \"1777\"", "socket_mode: found \"1777\""},
         {"\"batch\": -1", "batch: found -1, expected an integer 0..32"},
-        {"\"batch\": 1.0", "batch: found 1, expected an integer"},
+        {"\"batch\": 1.0", "batch: found 1.0, expected an integer"},
+        {"\"width\": 1e3", "width: found 1000.0, expected an integer"},
+        {"\"width\": 4.5e20", "width: found 4.5e+20, expected an integer"},
         {"\"batch\": [1]", "batch: found a list of 1"},
         {"\"batch_wait_ms\": -1", "batch_wait_ms: found -1, expected a number 0..1000 ms"},
         {"\"batch_wait_ms\": true", "batch_wait_ms: found true"},
@@ -173,6 +175,15 @@ static void wrong_camera_values_are_told(void **state)
         {"\"url\": \"gopher://host/\"", "url: found a string, expected rtsp://", 2},
         {"\"url\": \" rtsp://u:s3cret@host/\"", "url: found a string, expected rtsp://", 2},
         {"\"url\": \"rtsp:///x\"", "url: found a string, expected a host", 2},
+        {"\"url\": \"rtsp://:554/x\"", "url: found a string, expected a host before the port", 2},
+        {"\"url\": \"rtsp://h:65536/x\"", "url: found a string, expected 1 to 65535 as the port", 2},
+        {"\"url\": \"http://h:0/x\"", "url: found a string, expected 1 to 65535 as the port", 2},
+        {"\"url\": \"https://h:/x\"", "url: found a string, expected 1 to 65535 as the port", 2},
+        {"\"url\": \"rtsp://h:55x/x\"", "url: found a string, expected 1 to 65535 as the port", 2},
+        {"\"url\": \"rtsp://[::1]:99999999999/\"", "url: found a string, expected 1 to 65535 as the port", 2},
+        {"\"url\": \"rtsp://fe80::1/x\"", "url: found a string, expected 1 to 65535 as the port", 2},
+        {"\"url\": \"rtsp://::1/x\"", "url: found a string, expected 1 to 65535 as the port", 2},
+        {"\"url\": \"rtsp://[::1/x\"", "url: found a string, expected 1 to 65535 as the port", 2},
         {"\"url\": \"test:\"", "url: found a string, expected a URL", 2},
         {"\"url\": null", "url: found null, expected a URL", 2},
         {"\"track\": true", "url: found none, expected the camera's URL or a path", 1},
@@ -190,6 +201,23 @@ static void wrong_camera_values_are_told(void **state)
         assert_int_equal(load(s, &c), -EINVAL);
         assert_true(s->n_lines >= 1);
         assert_line(s, 0, "cameras.d/till.json", cases[i].line, cases[i].told);
+    }
+}
+
+static void good_urls_pass(void **state)
+{
+    static const char *const urls[] = {"rtsp://h/", "rtsp://h:554/x", "RTSPS://[fe80::1%25eth0]:65535/x",
+                                       "http://[::1]/", "https://h?x=1:2", "rtsp://h/a:b"};
+    struct site *s = *state;
+    put(s, "posed.json", "{}");
+    for (size_t i = 0; i < PD_ARRAY_SIZE(urls); i++) {
+        struct pd_config *c = NULL;
+        char text[100];
+        snprintf(text, sizeof(text), "{\"url\": \"%s\"}", urls[i]);
+        put(s, "cameras.d/a.json", text);
+        assert_int_equal(load(s, &c), 0);
+        assert_int_equal(s->n_lines, 0);
+        pd_config_destroy(c);
     }
 }
 
@@ -276,6 +304,7 @@ int main(void)
         SITE_TEST(every_type_is_read),
         SITE_TEST(wrong_types_and_ranges_are_told),
         SITE_TEST(wrong_camera_values_are_told),
+        SITE_TEST(good_urls_pass),
         SITE_TEST(too_long_a_socket_path_is_told),
         SITE_TEST(a_flood_of_problems_is_summed_up),
         SITE_TEST(control_characters_do_not_forge_lines),

@@ -39,6 +39,16 @@ static void a_broken_main_file_does_not_hide_the_cameras(void **state)
     assert_line(s, 1, "cameras.d/a.json", 1, "url: ");
 }
 
+static void a_byte_order_mark_is_told(void **state)
+{
+    struct site *s = *state;
+    struct pd_config *c = NULL;
+    put(s, "posed.json", "\xef\xbb\xbf{}");
+    assert_int_equal(load(s, &c), -EINVAL);
+    assert_int_equal(s->n_lines, 1);
+    assert_line(s, 0, "posed.json", 1, "JSON: found a byte order mark, expected UTF-8 without one");
+}
+
 static void odd_files_are_told(void **state)
 {
     struct site *s = *state;
@@ -143,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SITE_TEST(a_syntax_error_has_its_line_and_hides_nothing_else),
         SITE_TEST(a_broken_main_file_does_not_hide_the_cameras),
+        SITE_TEST(a_byte_order_mark_is_told),
         SITE_TEST(odd_files_are_told),
         SITE_TEST(want_of_descriptors_is_no_mistake_of_the_files),
         SITE_TEST(camera_names_are_checked_and_sorted),
