@@ -101,6 +101,9 @@ void pd_manager_reload(struct pd_manager *m)
     pd_tree_unref(m->tree);
     m->tree = tree;
     m->reloads++;
+    if (config->n_cameras == 0) /* a folder that was moved or is not mounted looks like that, too */
+        pd_log_warn("reload", "no camera in %s; nothing is watched until there is one and a reload",
+                    config->cameras_dir);
     pd_log_info("reload", "%d cameras added, %d restarted, %d removed", reload.added, reload.changed, reload.removed);
     pd_manager_drain(m);
     pd_notify("READY=1");

@@ -192,6 +192,8 @@ void pd_manager_log_start(const struct pd_manager *m)
         pd_log_warn(NULL, "the licence of network %s forbids commercial use", m->net->meta.name);
     pd_log_info(NULL, "%d cameras from %s, socket %s", pd_manager_totals(m).cameras, config->cameras_dir,
                 m->listen.path ? m->listen.path : "(from the service manager)");
+    if (config->n_cameras == 0)
+        pd_log_warn(NULL, "no camera in %s; waiting for a NAME.json there and a reload", config->cameras_dir);
     if (m->http)
         pd_log_info(NULL, "metrics at %s", pd_http_url(m->http));
 }

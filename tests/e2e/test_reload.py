@@ -103,6 +103,28 @@ class Reload(Case):
         daemon.signal(signal.SIGHUP)
         client.read_until("pose", camera="b")
 
+    def test_a_folder_that_is_gone_is_told(self):
+        daemon = self.daemon({"a": live()})
+        client = self.client(daemon)
+        client.subscribe()
+        client.read_until("pose")
+        self.assertNotIn("no camera", daemon.log.read_text())
+        aside = daemon.dir / "aside"
+        daemon.cameras_dir.rename(aside)
+        daemon.signal(signal.SIGHUP)
+        client.read_until("status", camera="a", state="removed")
+        wait_for("the line", lambda: f"warning: reload: no camera in {daemon.cameras_dir}; " in daemon.log.read_text())
+        aside.rename(daemon.cameras_dir)
+        daemon.signal(signal.SIGHUP)
+        fresh = self.client(daemon)  # to whom the numbers begin anew
+        wait_for("the camera", lambda: "a" in fresh.status()[0])
+        self.assertEqual(daemon.log.read_text().count("no camera"), 1)
+
+    def test_a_start_without_cameras_is_told(self):
+        daemon = self.daemon({})
+        self.client(daemon)
+        wait_for("the line", lambda: f"warning: no camera in {daemon.cameras_dir}; waiting" in daemon.log.read_text())
+
     def test_the_end_may_come_while_removed_cameras_are_on_their_way_out(self):
         daemon = self.daemon({f"c{i}": live() for i in range(24)})
         client = self.client(daemon)
