@@ -234,8 +234,9 @@ static int load_cameras(struct loading *l, const char *path, int cameras_dir_lin
             return r;
         /* the default directory need not be there: a daemon without cameras waits for a reload */
         if (errno != ENOENT || cameras_dir_line) {
-            char what[160];
-            snprintf(what, sizeof(what), "found a directory that cannot be read: %s", strerror(errno));
+            char what[512];
+            snprintf(what, sizeof(what), "found a directory that cannot be read: %.400s: %s", config->cameras_dir,
+                     strerror(errno));
             report_path(l, path, cameras_dir_line, "cameras_dir", what);
         }
         return r;

@@ -145,7 +145,9 @@ static void a_missing_folder_matters_only_when_it_was_asked_for(void **state)
     pd_config_destroy(c);
     put(s, "posed.json", "{\n\"cameras_dir\": \"cams\"}");
     assert_int_equal(load(s, &c), -EINVAL);
-    assert_line(s, 0, "posed.json", 2, "cameras_dir: found a directory that cannot be read");
+    char told[300];
+    snprintf(told, sizeof(told), "cameras_dir: found a directory that cannot be read: %s/cams: No such file", s->dir);
+    assert_line(s, 0, "posed.json", 2, told);
 }
 
 int main(void)
