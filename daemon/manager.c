@@ -53,9 +53,9 @@ static void on_reload_signal(uv_signal_t *handle, int signum)
 
 /* ---- stop ----
  * 1. accept no more clients                          pd_manager_stop
- * 2. ask every source to end, wait for it            run_stopper, on a thread of libuv's
- * 3. finish the queue; what no batch has is let go   pd_pipeline_stop, the same thread
- * 4. drain the engine, join the post-processing
+ * 2. ask every source to end                         run_stopper, on a thread of libuv's
+ * 3. finish the queue; what no batch has is let go   pd_pipeline_let_go, the same thread
+ * 4. wait for the sources, drain the engine, join the post-processing
  * 5. publish what was posted, tell the last losses   on_stopper_done, the loop again
  * 6. say bye, give the lines some time, close         pd_server_close
  * 7. close what the loop still holds; it ends        on_server_closed

@@ -303,6 +303,7 @@ void pd_manager_destroy_sources(struct pd_manager *m)
     for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
         if (!camera->stopping)
             pd_source_stop(camera->source);
+    pd_pipeline_let_go(m->pipeline); /* the sources of files may be waiting for room, one batch after the other */
     for (struct pd_camera *camera = m->cameras; camera; camera = camera->next)
         if (!camera->stopping)
             pd_source_destroy(camera->source);

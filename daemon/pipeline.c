@@ -197,14 +197,19 @@ void pd_pipeline_get_health(struct pd_pipeline *pipeline, struct pd_pipeline_hea
 
 /* ---- stop ---- */
 
+void pd_pipeline_let_go(struct pd_pipeline *pipeline)
+{
+    atomic_store_explicit(&pipeline->stopping, true, memory_order_relaxed);
+    if (pipeline->queue)
+        pd_queue_finish(pipeline->queue);
+}
+
 void pd_pipeline_stop(struct pd_pipeline *pipeline)
 {
     if (pipeline->stopped)
         return;
     pipeline->stopped = true;
-    atomic_store_explicit(&pipeline->stopping, true, memory_order_relaxed);
-    if (pipeline->queue)
-        pd_queue_finish(pipeline->queue);
+    pd_pipeline_let_go(pipeline);
     if (pipeline->started)
         pthread_join(pipeline->scheduler, NULL);
     for (int i = 0; i < pipeline->n_lanes; i++)

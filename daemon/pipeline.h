@@ -55,6 +55,8 @@ int pd_pipeline_workers(const struct pd_pipeline *pipeline);
 /* Tell whose frames carry camera->index; before its source starts, and (NULL) after its last frame has settled. */
 void pd_pipeline_set_camera(struct pd_pipeline *pipeline, int index, struct pd_camera *camera);
 void pd_pipeline_get_health(struct pd_pipeline *pipeline, struct pd_pipeline_health *ret_health);
+/* Sources are being stopped: from now on a frame that no batch has is dropped, and so no push waits for the engine. */
+void pd_pipeline_let_go(struct pd_pipeline *pipeline);
 /* Sources have stopped. Frames that no batch has yet are let go; those under way are finished. Blocks until all threads
  * are joined; not on the loop thread while it is needed. */
 void pd_pipeline_stop(struct pd_pipeline *pipeline);

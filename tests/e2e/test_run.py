@@ -11,7 +11,7 @@ import sys
 import time
 import unittest
 
-from daemon import PATIENCE, POSED, Case, finite, live, wait_for
+from daemon import PATIENCE, POSED, Case, finite, live, pattern, wait_for
 
 
 class Lines(Case):
@@ -166,6 +166,20 @@ class Ends(Case):
 
     def test_a_batch_that_hangs_does_not_hold_the_end(self):
         self.assert_quick(1.2, self.end_of_a_long_batch, sanitized=2.0)
+
+    def end_of_files_that_wait(self):
+        """Whether somebody had to be left behind."""
+        daemon = self.daemon({f"c{i}": {"url": pattern()} for i in range(30)}, config={"batch": 1},
+                             env={"POSED_NULL_BATCH_MS": "50"})
+        client = self.client(daemon)
+        wait_for("files that wait for room",
+                 lambda: all(c["numbers"]["decoded"] > 8 for c in client.status()[0].values()))
+        code, _ = daemon.stop()
+        self.assertEqual(code, 0)
+        return "left behind" in daemon.log.read_text()
+
+    def test_files_that_wait_for_the_engine_do_not_hold_the_end(self):
+        self.assertFalse(all(self.end_of_files_that_wait() for _ in range(3)))  # a busy machine may take the time
 
     def test_mistakes_in_the_configuration_are_all_told(self):
         daemon = self.daemon({"a": live(), "b": {"url": 7}, "c": {"urrl": "x"}}, config={"batch": 99}, start=False)
