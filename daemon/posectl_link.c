@@ -2,10 +2,14 @@
 #include "daemon/posectl_link.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define QUIET_MS 5000
 
 static int connect_to(const char *path, struct pd_err *err)
 {
@@ -27,6 +31,16 @@ static int connect_to(const char *path, struct pd_err *err)
     return pd_err_set(err, r, "%s: %s", path, strerror(-r));
 }
 
+/* A socket of the service manager, or of a daemon that opens its engine, takes connections long before they are
+ * answered, and so does one that hangs: to wait is right, without a word it is not. */
+static void wait_for_hello(int fd, const char *path)
+{
+    struct pollfd poller = {.fd = fd, .events = POLLIN};
+    if (poll(&poller, 1, QUIET_MS) == 0)
+        fprintf(stderr, "posectl: %s: no answer yet: the daemon starts or hangs (journalctl -u posed); waiting\n",
+                path);
+}
+
 int pd_link_open(struct pd_link *link, const char *path, json_t **ret_hello, struct pd_err *err)
 {
     const char *text;
@@ -35,6 +49,7 @@ int pd_link_open(struct pd_link *link, const char *path, json_t **ret_hello, str
     link->fd = connect_to(path, err);
     if (link->fd < 0)
         return link->fd;
+    wait_for_hello(link->fd, path);
     int r = pd_link_next(link, &text, &hello, err);
     if (r < 0) {
         pd_link_close(link);

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import resource
+import select
 import socket
 import subprocess
 import sys
@@ -248,6 +249,19 @@ class Clients(Case):
         self.assertEqual((line["type"], line["reason"]), ("bye", "too many clients"))
         kept[0].close()
         wait_for("a place", lambda: self.can_connect(daemon))
+
+    def test_posectl_says_that_it_waits(self):
+        path = os.path.join(self.folder.name, "mute")
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path)
+            server.listen()
+            posectl = subprocess.Popen([POSED.with_name("posectl"), "--socket", path, "status"], text=True,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.addCleanup(posectl.stderr.close)
+            self.addCleanup(posectl.wait)
+            self.addCleanup(posectl.kill)
+            self.assertTrue(select.select([posectl.stderr], [], [], PATIENCE)[0])
+            self.assertIn(f"{path}: no answer yet", posectl.stderr.readline())
 
     def test_posectl_says_why_it_is_turned_away(self):
         s = socket.socket(socket.AF_UNIX)
