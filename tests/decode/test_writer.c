@@ -54,7 +54,8 @@ static struct pd_reader *open_input(const char *path)
     return reader;
 }
 
-static void write_frames(const char *path, int n, int w, int h)
+/* @one: the path has room for one picture, which is told of the second, once. */
+static void write_frames(const char *path, int n, int w, int h, bool one)
 {
     struct pd_writer *writer;
     struct pd_err err = {""};
@@ -62,8 +63,9 @@ static void write_frames(const char *path, int n, int w, int h)
         fail_msg("%s", err.text);
     for (int i = 0; i < n; i++) {
         struct pd_frame *f = two_colours(w, h, 10 * i);
-        if (pd_writer_write(writer, f, &err) < 0)
-            fail_msg("%s", err.text);
+        int r = pd_writer_write(writer, f, &err);
+        if (r != (one && i == 1 ? -EEXIST : 0))
+            fail_msg("frame %d: %d, %s", i, r, err.text);
         pd_frame_unref(&f);
     }
     assert_int_equal(pd_writer_close(writer, &err), 0);
@@ -77,7 +79,7 @@ static void pictures_come_back_as_they_were(void **state)
     } cases[] = {{"a.png", 0}, {"a.jpg", 6}, {"b.JPEG", 6}};
     for (size_t i = 0; i < PD_ARRAY_SIZE(cases); i++) {
         const char *path = clip_path(cases[i].name);
-        write_frames(path, 3, 101, 67); /* the second and third are not written */
+        write_frames(path, 3, 101, 67, true); /* the second and third are not written */
         struct pd_reader *reader = open_input(path);
         assert_true(pd_reader_info(reader)->pictures);
         assert_int_equal(pd_reader_info(reader)->frames, 1);
@@ -95,7 +97,7 @@ static void pictures_come_back_as_they_were(void **state)
 static void a_video_holds_every_frame_at_its_rate(void **state)
 {
     const char *path = clip_path("v.mp4");
-    write_frames(path, 20, 641, 363); /* odd: scaled to even */
+    write_frames(path, 20, 641, 363, false); /* odd: scaled to even */
     struct pd_reader *reader = open_input(path);
     assert_int_equal(pd_reader_info(reader)->width, 642);
     assert_int_equal(pd_reader_info(reader)->frames, 20);
@@ -134,15 +136,15 @@ static void frames_of_another_size_are_scaled_into_the_video(void **state)
 
 static void numbered_and_folder_outputs_count_from_one(void **state)
 {
-    write_frames(clip_path("out-%03d-x.png"), 3, 16, 16);
+    write_frames(clip_path("out-%03d-x.png"), 3, 16, 16, false);
     assert_int_equal(access(clip_path("out-001-x.png"), F_OK), 0);
     assert_int_equal(access(clip_path("out-003-x.png"), F_OK), 0);
     assert_int_not_equal(access(clip_path("out-004-x.png"), F_OK), 0);
-    write_frames(clip_path("folder/"), 2, 16, 16);
+    write_frames(clip_path("folder/"), 2, 16, 16, false);
     assert_int_equal(access(clip_path("folder/000002.png"), F_OK), 0);
-    write_frames(clip_path("folder"), 3, 16, 16); /* exists now */
+    write_frames(clip_path("folder"), 3, 16, 16, false); /* exists now */
     assert_int_equal(access(clip_path("folder/000003.png"), F_OK), 0);
-    write_frames(clip_path("100%s%n.png"), 2, 16, 16); /* no number: a name like any other */
+    write_frames(clip_path("100%s%n.png"), 2, 16, 16, true); /* no number: a name like any other */
     assert_int_equal(access(clip_path("100%s%n.png"), F_OK), 0);
 }
 
