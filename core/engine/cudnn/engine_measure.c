@@ -96,8 +96,11 @@ int pd_gpu_engine_profile(void *self, int n, int width, int height, int repeats,
         if (step->method == PD_GPU_NOTHING)
             continue;
         r = pd_gpu_step_time(&s->net, step, plan->n, repeats, &ms);
-        if (r < 0)
-            return pd_err_set(err, r, "timing layer '%s' failed", e->net->layers[step->layer[0]].name);
+        if (r < 0) { /* what cannot be timed is told apart from a device that is lost */
+            r = pd_gpu_engine_note(e, pd_gpu_check(cudaStreamSynchronize(e->gpu->compute), "timing a layer", err), err);
+            return r < 0 ? r
+                         : pd_err_set(err, -EIO, "timing layer '%s' failed", e->net->layers[step->layer[0]].name);
+        }
         times[found].layer = step->layer[0];
         times[found].with = step->n_layers > 1 ? step->layer[1] + 1 : 0;
         times[found].ms = (double)ms;
