@@ -48,7 +48,7 @@ class Subscriber(threading.Thread):
         self.sock.connect(path)
         self.sock.sendall(b'{"subscribe":{"cameras":"*","types":["pose"]}}\n')
         self.lock = threading.Lock()
-        self.latencies, self.gaps = [], 0
+        self.latencies, self.gaps, self.ended = [], 0, None
 
     def run(self):
         rest = b""
@@ -62,6 +62,7 @@ class Subscriber(threading.Thread):
                         self.latencies.append(float(m[1]))
                     elif b'"gap"' in line[:60]:
                         self.gaps += 1
+        self.ended = time.monotonic()
 
     def take(self):
         with self.lock:
@@ -181,7 +182,7 @@ class Daemon:
         return (int(fields[11]) + int(fields[12])) / TICK
 
     def stop(self):
-        """Seconds until it was gone, and its exit code."""
+        """Seconds until the lines ended, seconds until it was gone, and its exit code."""
         begin = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -189,7 +190,9 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
-        return round(time.monotonic() - begin, 2), code
+        gone = time.monotonic()
+        self.subscriber.join(1)
+        return round((self.subscriber.ended or gone) - begin, 2), round(gone - begin, 2), code
 
 
 def percentile(values, p):
@@ -302,14 +305,14 @@ def main():
                 more, good, bad = search(daemon, gpu, good, args, deadline)
                 rows += more
         finally:
-            stopped, code = daemon.stop()
+            ended, stopped, code = daemon.stop()
             gpu.stop()
     result = {"network": os.path.basename(args.network), "engine": args.engine, "size": args.size,
-              "start_s": round(started, 1), "most_without_drop": good, "first_with_drop": bad, "stop_s": stopped,
-              "exit_code": code, "steps": rows}
+              "start_s": round(started, 1), "most_without_drop": good, "first_with_drop": bad,
+              "lines_ended_s": ended, "stop_s": stopped, "exit_code": code, "steps": rows}
     print(json.dumps(result) if args.json else f"{result['network']} on {args.engine} at {args.size}: {good} cameras "
-          f"without a drop, {bad or 'not reached'} with; the daemon started in {started:.1f} s and ended in {stopped} s "
-          f"with {code}")
+          f"without a drop, {bad or 'not reached'} with; the daemon started in {started:.1f} s; at the end "
+          f"its lines stopped after {ended} s and it was gone after {stopped} s with {code}")
 
 
 if __name__ == "__main__":
