@@ -40,9 +40,9 @@ def wait_for(what, condition, seconds=PATIENCE):
 class Client:
     """Reads lines, checks each, and keeps the books of what was told of each camera."""
 
-    def __init__(self, path):
+    def __init__(self, path, patience=PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(patience)  # for the hello of a daemon that may still open its engine
         try:
             self.socket.connect(str(path))
         except OSError:
@@ -56,6 +56,7 @@ class Client:
         self.bye = None
         self.hello = self.read()
         assert self.hello["type"] == "hello", self.hello
+        self.socket.settimeout(PATIENCE)
 
     def send(self, data):
         if not isinstance(data, bytes):
@@ -217,15 +218,15 @@ class Daemon:
                 [POSED, "run", "--config", self.dir / "posed.json", *self.args], stderr=log,
                 env={**os.environ, **(self.env or {})})
 
-    def client(self):
+    def client(self, patience=PATIENCE):
         def attempt():
             if self.process.poll() is not None:
                 raise AssertionError(f"posed ended with {self.process.returncode}:\n{self.log.read_text()}")
             try:
-                return Client(self.path)
+                return Client(self.path, patience)
             except (FileNotFoundError, ConnectionRefusedError):
                 return None
-        return wait_for("a daemon that answers", attempt)
+        return wait_for("a daemon that answers", attempt, patience)
 
     def signal(self, number):
         self.process.send_signal(number)
@@ -261,8 +262,8 @@ class Case(unittest.TestCase):
         if "Sanitizer" in text or "runtime error" in text:
             raise AssertionError(text)
 
-    def client(self, daemon):
-        client = daemon.client()
+    def client(self, daemon, patience=PATIENCE):
+        client = daemon.client(patience)
         self.addCleanup(client.close)
         return client
 
