@@ -20,6 +20,7 @@
 
 /* A camera's own clock is believed when it is this near to ours, including the way through the network. */
 #define NTP_TRUST_US INT64_C(5000000)
+#define REORDERED_US INT64_C(1000000)
 
 struct stream {
     struct pd_reader base;
@@ -35,7 +36,8 @@ struct stream {
     bool pending;                      /* it waits for the decoder to take it */
     int64_t ntp_us;                    /* what the camera's clock says of the next packet, 0: nothing */
     int64_t last_key_us;               /* stream time of the last keyframe, 0 none */
-    int end;                           /* how the packets ended, 0: not yet */
+    int64_t last_arrival_us;           /* what the last frame was given for one */
+    int end;                           /* how the packets ended, an errno if by an error; 0: not yet */
     struct pd_err end_err;
 };
 
@@ -91,9 +93,9 @@ static int feed(struct stream *s, struct pd_err *err)
 {
     if (!s->pending) {
         int r = pd_demux_read(&s->demux, err);
-        if (r < 0)
-            return r;
-        if (r > 0) {
+        if (r < 0 && s->demux.interrupt.code)
+            return r; /* nobody waits for frames any more, or they are late by the whole deadline */
+        if (r != 0) {
             s->end = r;
             if (err)
                 s->end_err = *err;
@@ -123,7 +125,17 @@ static struct pd_orientation orientation_of(const struct stream *s, const AVFram
     return s->orientation;
 }
 
-static void set_times(const struct stream *s, const AVFrame *av, const struct pd_arrival *arrival, struct pd_frame *f)
+/* Pictures are shown in another order than they are sent in, and what is shown later was not taken earlier. More than a
+ * decoder keeps back is this machine's clock, which was set. */
+static int64_t in_order(struct stream *s, int64_t us)
+{
+    if (us < s->last_arrival_us && s->last_arrival_us - us < REORDERED_US)
+        us = s->last_arrival_us;
+    s->last_arrival_us = us;
+    return us;
+}
+
+static void set_times(struct stream *s, const AVFrame *av, const struct pd_arrival *arrival, struct pd_frame *f)
 {
     const struct pd_reader_info *info = &s->base.info;
     const AVStream *st = s->demux.stream;
@@ -133,7 +145,7 @@ static void set_times(const struct stream *s, const AVFrame *av, const struct pd
     if (f->pts_us == PD_PTS_NONE && !info->live && info->fps > 0)
         f->pts_us = (int64_t)((double)s->read * 1e6 / info->fps); /* a raw stream: the nominal rate is its clock */
     if (info->live) {
-        f->captured_us = arrival->wall_us;
+        f->captured_us = arrival->ntp ? arrival->wall_us : in_order(s, arrival->wall_us);
         f->time_source = arrival->ntp ? PD_TIME_NTP : PD_TIME_ARRIVAL;
     } else {
         f->captured_us = s->creation_us + (f->pts_us == PD_PTS_NONE ? 0 : f->pts_us);
@@ -167,7 +179,7 @@ static int finish_frame(struct stream *s, const AVFrame *av, const struct pd_arr
 
 static int no_more(struct stream *s, struct pd_err *err)
 {
-    if (s->read == 0)
+    if (s->read == 0 && s->end > 0)
         return pd_err_set(err, -EBADMSG, "%s: the %s is damaged or cut off: nothing in it can be decoded",
                           s->input.name, s->base.info.pictures ? "picture" : "video");
     if (err)

@@ -20,7 +20,7 @@
 #include "tests/decode/clip.h"
 #include "tests/decode/record.h"
 
-enum behaviour { FILE_SERVER, DRIP, ENDLESS_HEADERS, ENDLESS_LINE, HUGE_LENGTH, REDIRECT_TO_FILE };
+enum behaviour { FILE_SERVER, STREAM, DRIP, ENDLESS_HEADERS, ENDLESS_LINE, HUGE_LENGTH, REDIRECT_TO_FILE };
 
 struct server {
     int fd, port;
@@ -57,6 +57,10 @@ static void answer(struct server *s, int fd)
         else
             snprintf(head, sizeof(head), "HTTP/1.0 200 OK\r\nContent-Length: %ld\r\n\r\n", s->size);
         if (put(fd, head, strlen(head)) && strstr(request, "clip"))
+            put(fd, s->body, (size_t)s->size);
+        break;
+    case STREAM:
+        if (put(fd, "HTTP/1.0 200 OK\r\n\r\n", 19))
             put(fd, s->body, (size_t)s->size);
         break;
     case DRIP:
@@ -153,6 +157,41 @@ static void a_clip_over_http_is_read_to_its_end(void **state)
     free((void *)s.body);
 }
 
+/* Frames are shown in another order than they are sent in, and the decoder keeps some back when the connection goes. */
+static void frames_that_are_sent_out_of_order_have_times_in_order_and_all_come(void **state)
+{
+    struct clip c = {.path = clip_path("b.ts"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 160, .height = 120,
+                     .fps = 25, .frames = 96, .gop = 48, .texture = true, .options = "preset=veryfast:bf=3"};
+    assert_int_equal(clip_write(&c), 0);
+    struct server s = {0};
+    s.body = clip_load(c.path, &s.size);
+    server_start(&s, STREAM);
+    char url[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/b.ts", s.port);
+    struct pd_reader *reader;
+    struct pd_frame *f;
+    struct pd_err err = {""};
+    if (pd_reader_open(&(struct pd_reader_params){.input = url, .live = true, .threads = 1}, &reader, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_true(pd_reader_info(reader)->live);
+    int64_t last_us = 0;
+    int n = 0, r;
+    for (; (r = pd_reader_next(reader, &f, &err)) == 0; n++) {
+        assert_int_equal(f->time_source, PD_TIME_ARRIVAL);
+        if (f->captured_us < last_us)
+            fail_msg("frame %d was taken %lld us before the one in front of it", n,
+                     (long long)(last_us - f->captured_us));
+        last_us = f->captured_us;
+        pd_frame_unref(&f);
+    }
+    assert_int_equal(n, c.frames);
+    assert_int_equal(r, -EIO);
+    assert_non_null(strstr(err.text, "reading failed"));
+    pd_reader_close(reader);
+    server_stop(&s);
+    free((void *)s.body);
+}
+
 static void a_redirection_does_not_reach_local_files(void **state)
 {
     struct server s = {0};
@@ -202,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_cameras_cost_their_deadline_and_no_memory), /* first: it watches the peak of memory */
         cmocka_unit_test(a_clip_over_http_is_read_to_its_end),
+        cmocka_unit_test(frames_that_are_sent_out_of_order_have_times_in_order_and_all_come),
         cmocka_unit_test(a_redirection_does_not_reach_local_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
