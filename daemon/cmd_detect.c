@@ -251,7 +251,8 @@ static void expect(struct detect *d, const char *input, const struct pd_reader_i
 static int read_frames(struct detect *d, struct pd_reader *reader, const char *input, int index, struct pd_err *err)
 {
     const struct pd_reader_info *info = pd_reader_info(reader);
-    bool told = info->pictures; /* of what is corrupt: each bad picture has its line, and so has a file that is cut */
+    const bool folder = info->pictures && info->frames > 1;
+    uint64_t told = 0; /* of what is corrupt: each bad picture has its line, and so has a file that is cut */
     for (uint64_t n = 0; !interrupted && (!d->o.frames || n < (uint64_t)d->o.frames); n++) {
         struct pd_err why = {{0}};
         struct pd_detect_item item = {.input = index, .picture = info->pictures, .fps = info->fps};
@@ -260,10 +261,10 @@ static int read_frames(struct detect *d, struct pd_reader *reader, const char *i
             break;
         if (rc) {
             complain(d, &why);
-            told = told || rc == PD_READER_E_CUT;
-            if (rc > 0 || !info->pictures)
+            told = rc == PD_READER_E_CUT ? UINT64_MAX : told + (info->pictures && !info->live);
+            if (rc > 0 || !folder)
                 break;
-            continue; /* a folder goes on with the picture after the bad one */
+            continue; /* with the picture after the bad one */
         }
         item.name = (char *)pd_reader_current(reader);
         rc = pd_detect_pipe_push(d->pipe, &item, err);
@@ -271,9 +272,9 @@ static int read_frames(struct detect *d, struct pd_reader *reader, const char *i
             return rc;
     }
     uint64_t corrupt = pd_reader_corrupt(reader);
-    if (corrupt && !told) {
+    if (corrupt > told) {
         struct pd_err why;
-        pd_err_set(&why, 0, "%s: %llu corrupt frames were left out", input, (unsigned long long)corrupt);
+        pd_err_set(&why, 0, "%s: %llu corrupt frames were left out", input, (unsigned long long)(corrupt - told));
         complain(d, &why);
     }
     return 0;

@@ -68,6 +68,13 @@ class Scratch(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.out = pathlib.Path(folder.name)
 
+    def serve(self, folder):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}/"
+
     def assert_one_line(self, done, *words):
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         self.assertTrue(done.stderr.startswith("posed detect: "), done.stderr)
@@ -163,11 +170,7 @@ class Inputs(Scratch):
         self.assertEqual(len(lines(posed(PATTERN.format(9), "--frames", 4))), 4)
 
     def test_a_url(self):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(self.dir)))
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/clip.mp4"
+        url = self.serve(self.dir) + "clip.mp4"
         done = subprocess.run([POSED, "detect", "--network", str(NETWORK), "--engine", "null", url],
                               capture_output=True, text=True, timeout=60)
         self.assertEqual(len(lines(done)), FRAMES, done.stderr)
@@ -371,6 +374,24 @@ class BadInput(Scratch):
         done = posed(self.out, expect=1)
         self.assertEqual([pathlib.Path(line["file"]).name for line in lines(done)], ["a.png", "c.png"])
         self.assert_one_line(done, "b.png")
+
+    def jpeg_stream(self, n, bad=-1):
+        """JPEGs one behind the other, one of them cut in half."""
+        plain = (self.folder / "000000000002.jpg").read_bytes()
+        one = plain[:2] + b"\xff\xe0\0\x10JFIF\0\1\2\0\0\1\0\1\0\0" + plain[2:]
+        (self.out / "raw.mjpeg").write_bytes(b"".join(one[:len(one) // 2] if i == bad else one for i in range(n)))
+        return self.out / "raw.mjpeg"
+
+    def test_a_bad_picture_between_others_in_one_file(self):
+        done = posed(self.jpeg_stream(12, bad=5), expect=1)
+        self.assertEqual(len(lines(done)), 11)
+        self.assert_one_line(done, "raw.mjpeg", "1 corrupt")
+
+    def test_a_stream_of_jpegs_that_the_server_ends(self):
+        self.jpeg_stream(12)
+        done = posed(self.serve(self.out) + "raw.mjpeg", expect=1)
+        self.assertEqual(len(lines(done)), 12)
+        self.assert_one_line(done, "ended the stream")
 
     def test_an_empty_file_and_an_empty_folder(self):
         (self.out / "empty.mp4").touch()
