@@ -32,6 +32,7 @@ struct stream {
     struct pd_frame *first;            /* decoded while opening, not yet handed out */
     int64_t creation_us;               /* files: when the recording began, 0 unknown */
     int64_t read;                      /* frames since the start of the input */
+    int64_t timed_us, timed;           /* the last of them that had a time, and its number */
     struct pd_arrival arrival;         /* of the packet at hand */
     bool pending;                      /* it waits for the decoder to take it */
     int64_t ntp_us;                    /* what the camera's clock says of the next packet, 0: nothing */
@@ -142,8 +143,13 @@ static void set_times(struct stream *s, const AVFrame *av, const struct pd_arriv
     f->arrived_ns = arrival->arrived_ns;
     int64_t start = info->live || st->start_time == AV_NOPTS_VALUE ? 0 : st->start_time;
     f->pts_us = pd_demux_us(&s->demux, av->best_effort_timestamp, start);
-    if (f->pts_us == PD_PTS_NONE && !info->live && info->fps > 0)
-        f->pts_us = (int64_t)((double)s->read * 1e6 / info->fps); /* a raw stream: the nominal rate is its clock */
+    if (f->pts_us != PD_PTS_NONE) {
+        s->timed_us = f->pts_us;
+        s->timed = s->read;
+    } else if (!info->live && info->fps > 0) {
+        /* The nominal rate is the clock of a raw stream, and of what an AVI's decoder still held at its end. */
+        f->pts_us = s->timed_us + (int64_t)((double)(s->read - s->timed) * 1e6 / info->fps);
+    }
     if (info->live) {
         f->captured_us = arrival->ntp ? arrival->wall_us : in_order(s, arrival->wall_us);
         f->time_source = arrival->ntp ? PD_TIME_NTP : PD_TIME_ARRIVAL;
@@ -234,7 +240,7 @@ static int stream_rewind(struct pd_reader *reader, struct pd_err *err)
     pd_frame_unref(&s->first);
     s->pending = false;
     s->end = 0;
-    s->read = 0;
+    s->read = s->timed = s->timed_us = 0;
     return 0;
 }
 

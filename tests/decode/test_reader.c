@@ -82,6 +82,8 @@ static void every_frame_is_read_once_and_in_order(void **state)
         {.path = "mpeg2.ts", .codec = "mpeg2video", .pix_fmt = "yuv420p"},
         {.path = "mpeg1.mpg", .codec = "mpeg1video", .pix_fmt = "yuv420p"},
         {.path = "raw.h264", .codec = "libx264", .pix_fmt = "yuv420p"},
+        {.path = "h264.avi", .codec = "libx264", .pix_fmt = "yuv420p"}, /* the last two have no time of their own */
+        {.path = "raw.m2v", .codec = "mpeg2video", .pix_fmt = "yuv420p", .options = "bf=2"},
         {.path = "hevc.mp4", .codec = "libx265", .pix_fmt = "yuv420p", .options = "x265-params=log-level=none"},
         {.path = "mpeg4.avi", .codec = "mpeg4", .pix_fmt = "yuv420p"},
         {.path = "mpeg4.mp4", .codec = "mpeg4", .pix_fmt = "yuv420p"},
