@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "decode/av.h"
 #include "decode/demux_impl.h"
+#include "decode/photo.h"
 
 /* Packets, some ten seconds: who says longer than that of most packets that they are damaged does not mean it. */
 #define MARKS_MAX 250
@@ -152,12 +153,30 @@ static void note_other(struct pd_demux *d)
         d->other_end = PD_MAX(d->other_end, (double)end * av_q2d(stream->time_base) - begin);
 }
 
+/* Belongs to the photo before it, and no viewer shows it. Only files of JPEGs hold any. */
+static bool is_part(struct pd_demux *d)
+{
+    const AVPacket *p = d->packet;
+    const bool jpegs = pd_demux_is_picture(d) || !strcmp(d->fmt->iformat->name, "mjpeg");
+    if (!d->file || !jpegs || d->stream->codecpar->codec_id != AV_CODEC_ID_MJPEG)
+        return false;
+    d->video = pd_photo_has_video(p->data, p->size);
+    if (d->parts == 0) {
+        d->parts = pd_photo_parts(p->data, p->size);
+        return false;
+    }
+    d->parts--;
+    return true;
+}
+
 int pd_demux_read(struct pd_demux *d, struct pd_err *err)
 {
     d->since_ns = pd_now_ns();
     d->lost = false;
     for (;;) {
         av_packet_unref(d->packet);
+        if (d->video)
+            return PD_READER_E_END;
         int r = av_read_frame(d->fmt, d->packet);
         d->lost |= pd_av_log_take_lost() > 0;
         if (d->interrupt.code)
@@ -174,6 +193,8 @@ int pd_demux_read(struct pd_demux *d, struct pd_err *err)
             note_other(d);
             continue;
         }
+        if (is_part(d))
+            continue;
         note_packet(d);
         return 0;
     }
@@ -195,6 +216,7 @@ int pd_demux_rewind(struct pd_demux *d, struct pd_err *err)
     d->packets = 0;
     d->end_pts = AV_NOPTS_VALUE;
     d->other_end = 0;
-    d->damaged_end = d->marked = false;
+    d->damaged_end = d->marked = d->video = false;
+    d->parts = 0;
     return 0;
 }

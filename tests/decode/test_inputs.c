@@ -140,6 +140,68 @@ static uint64_t checksum(const struct pd_frame *f)
     return h;
 }
 
+/* Appends a JPEG of number @n to @file; its index says that it leads @parts pictures, 0: it has none. */
+static void append_jpeg(FILE *file, int n, int parts, bool big)
+{
+    static const uint8_t indices[2][32] = {
+        {0xff, 0xe2, 0, 30, 'M', 'P', 'F', 0, 'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x01, 0xb0, 4, 0, 1, 0, 0, 0},
+        {0xff, 0xe2, 0, 30, 'M', 'P', 'F', 0, 'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 0xb0, 0x01, 0, 4, 0, 0, 0, 1},
+    };
+    static const uint8_t jfif[] = {0xff, 0xe0, 0, 16, 'J', 'F', 'I', 'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0};
+    struct clip c = {.path = clip_path("part.jpg"), .codec = "mjpeg", .pix_fmt = "yuvj420p", .width = 64, .height = 48,
+                     .fps = 25, .frames = 1, .first = n};
+    assert_int_equal(clip_write(&c), 0);
+    long size;
+    uint8_t *jpeg = clip_load(c.path, &size), index[32];
+    memcpy(index, indices[big], sizeof(index));
+    index[big ? 29 : 26] = (uint8_t)parts;
+    fwrite(jpeg, 1, 2, file);
+    fwrite(jfif, 1, sizeof(jfif), file);
+    if (parts)
+        fwrite(index, 1, sizeof(index), file);
+    fwrite(jpeg + 2, 1, (size_t)size - 2, file);
+    free(jpeg);
+}
+
+/* Phones write how bright HDR is behind a photo, as a second JPEG that the first one's index counts, and a video, in
+ * which anything may look like a JPEG. */
+static void the_parts_of_a_photo_are_no_frames(void **state)
+{
+    static const char video[] = "\0\0\0\x14" "ftypmp42\0\0\0\0mp42\0\0\x10\0mdat";
+    char path[256];
+    snprintf(path, sizeof(path), "%s", clip_path("photos.jpg"));
+    for (int big = 0; big <= 1; big++) {
+        FILE *file = fopen(path, "wb");
+        assert_non_null(file);
+        append_jpeg(file, 3, 0, big);
+        append_jpeg(file, 4, 3, big);
+        append_jpeg(file, 9, 0, big);
+        append_jpeg(file, 10, 0, big);
+        append_jpeg(file, 5, 0, big);
+        append_jpeg(file, 6, 2, big);
+        append_jpeg(file, 11, 0, big);
+        fwrite(video, 1, sizeof(video), file);
+        append_jpeg(file, 12, 0, big);
+        assert_int_equal(fclose(file), 0);
+        struct pd_reader *reader = open_input(path);
+        struct pd_err err = {""};
+        for (int n = 3; n <= 6; n++) {
+            struct pd_frame *f;
+            assert_int_equal(pd_reader_next(reader, &f, &err), 0);
+            assert_int_equal(clip_number(f), n);
+            pd_frame_unref(&f);
+        }
+        assert_int_equal(pd_reader_next(reader, &(struct pd_frame *){NULL}, &err), PD_READER_E_END);
+        assert_int_equal(pd_reader_rewind(reader, &err), 0);
+        struct pd_frame *again;
+        assert_int_equal(pd_reader_next(reader, &again, &err), 0);
+        assert_int_equal(clip_number(again), 3);
+        pd_frame_unref(&again);
+        assert_int_equal(pd_reader_corrupt(reader), 0);
+        pd_reader_close(reader);
+    }
+}
+
 static void patterns_are_the_same_every_time_and_move(void **state)
 {
     static const char *const inputs[] = {"test:people?size=161x91&rate=10&frames=5", "test:bars?frames=5"};
@@ -253,6 +315,7 @@ int main(void)
         cmocka_unit_test(a_bad_picture_in_a_folder_is_told_and_the_rest_goes_on),
         cmocka_unit_test(a_folder_of_bad_pictures_can_be_left),
         cmocka_unit_test(a_folder_without_pictures_is_refused),
+        cmocka_unit_test(the_parts_of_a_photo_are_no_frames),
         cmocka_unit_test(patterns_are_the_same_every_time_and_move),
         cmocka_unit_test(bad_patterns_say_what_is_expected),
         cmocka_unit_test(names_for_people_hold_no_secret),
