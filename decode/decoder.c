@@ -77,8 +77,12 @@ static int open_context(struct pd_decoder *decoder, struct pd_err *err)
     decoder->avctx = avcodec_alloc_context3(codec);
     if (!decoder->avctx || avcodec_parameters_to_context(decoder->avctx, params->par) < 0)
         return pd_err_set(err, -ENOMEM, "%s: out of memory", name);
+    const int64_t pixels_max = params->network ? PD_AV_NETWORK_PIXELS_MAX : PD_AV_PIXELS_MAX;
+    if ((int64_t)params->par->width * params->par->height > pixels_max) /* libav would call it an invalid argument */
+        return pd_err_set(err, -E2BIG, "%s: a picture of %dx%d; at most %.0f million pixels can be read", name,
+                          params->par->width, params->par->height, (double)pixels_max * 1e-6);
     set_threads(decoder->avctx, params);
-    decoder->avctx->max_pixels = params->network ? PD_AV_NETWORK_PIXELS_MAX : PD_AV_PIXELS_MAX;
+    decoder->avctx->max_pixels = pixels_max;
     decoder->avctx->flags |= COPY_MARK | AV_CODEC_FLAG_UNALIGNED; /* or up to 31 columns that are cut off stay */
     if (params->strict && conceals(params->par->codec_id))
         decoder->avctx->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;

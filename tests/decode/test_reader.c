@@ -125,6 +125,15 @@ static void what_cannot_be_read_is_refused_in_one_clear_line(void **state)
         bytes[i] = (uint8_t)(i * 2654435761u >> 13);
     clip_save(noise, bytes, sizeof(bytes));
     assert_non_null(strstr(refusal(noise, -EBADMSG), "not a picture or a video"));
+    struct clip c = {.path = clip_path("large.png"), .codec = "png", .pix_fmt = "rgb24", .width = 64, .height = 64,
+                     .fps = 25, .frames = 1};
+    assert_int_equal(clip_write(&c), 0);
+    long size;
+    uint8_t *png = clip_load(c.path, &size);
+    memcpy(png + 16, (const uint8_t[]){0, 0, 10000 >> 8, 10000 & 255, 0, 0, 10000 >> 8, 10000 & 255}, 8);
+    clip_save(c.path, png, size);
+    free(png);
+    assert_non_null(strstr(refusal(c.path, -E2BIG), "a picture of 10000x10000; at most 67 million pixels"));
     assert_non_null(strstr(refusal("concat:/etc/passwd|/etc/passwd", -ENOENT), "no such file"));
     assert_non_null(strstr(refusal("gopher://host/x", -EINVAL), "unknown kind of input"));
     assert_non_null(strstr(refusal("", -EINVAL), "empty"));
