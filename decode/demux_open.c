@@ -193,9 +193,15 @@ bool pd_demux_has_one_length(const struct pd_demux *d)
     return d->stream->duration <= 0 || !strcmp(d->fmt->iformat->name, "asf");
 }
 
-static int choose_stream(struct pd_demux *d, struct pd_err *err)
+static int choose_stream(struct pd_demux *d, const char *path, struct pd_err *err)
 {
     int best = av_find_best_stream(d->fmt, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
+    const bool known = best >= 0 && d->fmt->streams[best]->codecpar->codec_id != AV_CODEC_ID_NONE;
+    if (d->file && !known) { /* libav makes what it can of half an index */
+        int r = pd_diagnose_index(path, err);
+        if (r < 0)
+            return r;
+    }
     if (best < 0)
         return pd_err_set(err, -EBADMSG, "%s: there is no picture in it (%s)", d->name, d->fmt->iformat->long_name);
     d->stream = d->fmt->streams[best];
@@ -238,7 +244,7 @@ int pd_demux_open(struct pd_demux *d, const struct pd_reader_params *params, con
             r = pd_av_err(err, r, d->name, "the stream cannot be understood");
     }
     if (r >= 0)
-        r = choose_stream(d, err);
+        r = choose_stream(d, input->address, err);
 out:
     av_dict_free(&opts);
     if (r < 0)

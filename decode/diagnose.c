@@ -52,12 +52,14 @@ static uint64_t big_endian(const unsigned char *p, int n)
     return v;
 }
 
-/* Walks the top-level boxes. True: an MP4 or MOV (it has 'ftyp') in which no 'moov', the index, could be found. */
+/* Walks the top-level boxes. True: an MP4 or MOV (it has 'ftyp') in which no whole 'moov', the index, was found. */
 static bool mp4_without_index(const char *path)
 {
+    struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return false;
+    const off_t end = fstat(fd, &st) == 0 ? st.st_size : 0;
     bool ftyp = false, moov = false;
     off_t at = 0;
     unsigned char box[16];
@@ -65,15 +67,24 @@ static bool mp4_without_index(const char *path)
     for (int i = 0; i < 1000 && !moov && (n = pread(fd, box, 16, at)) >= 8; i++) {
         uint64_t size = big_endian(box, 4);
         ftyp |= !memcmp(box + 4, "ftyp", 4);
-        moov |= !memcmp(box + 4, "moov", 4);
         if (size == 1 && n == 16)
             size = big_endian(box + 8, 8);
         if (size < 8 || size > (uint64_t)INT64_MAX - (uint64_t)at)
             break;
+        moov = !memcmp(box + 4, "moov", 4) && at + (off_t)size <= end;
         at += (off_t)size;
     }
     close(fd);
     return ftyp && !moov;
+}
+
+int pd_diagnose_index(const char *path, struct pd_err *err)
+{
+    if (!mp4_without_index(path))
+        return 0;
+    return pd_err_set(err, -EBADMSG,
+                      "%s: the video is cut off: its index (moov) is missing or not whole, which is written last; the "
+                      "recording or the copy did not finish, copy it again", path);
 }
 
 int pd_diagnose_refusal(const char *path, int averror, struct pd_err *err)
@@ -83,10 +94,9 @@ int pd_diagnose_refusal(const char *path, int averror, struct pd_err *err)
         return r;
     if (pd_diagnose_is_text(path))
         return pd_err_set(err, -EBADMSG, "%s: this is text, not a picture or a video", path);
-    if (mp4_without_index(path))
-        return pd_err_set(err, -EBADMSG,
-                          "%s: the video is cut off: its index (moov) is missing, which is written last; the recording "
-                          "or the copy did not finish, copy it again", path);
+    r = pd_diagnose_index(path, err);
+    if (r < 0)
+        return r;
     r = pd_av_errno(averror);
     if (r == -EBADMSG)
         return pd_err_set(err, r, "%s: not a picture or a video of a known kind, or damaged at its start", path);

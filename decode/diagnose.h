@@ -10,6 +10,8 @@
 int pd_diagnose_access(const char *path, struct pd_err *err);
 /* After libav refused @path with @averror. Returns a negative errno. */
 int pd_diagnose_refusal(const char *path, int averror, struct pd_err *err);
+/* -EBADMSG with the line when @path is an MP4 or MOV without its whole index, else 0. */
+int pd_diagnose_index(const char *path, struct pd_err *err);
 /* Whether the file starts like text that is no picture format written as text. */
 bool pd_diagnose_is_text(const char *path);
 

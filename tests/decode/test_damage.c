@@ -180,7 +180,19 @@ static void an_mp4_without_its_index_is_refused_in_words(void **state)
     cut(c.path, half, 50);
     struct outcome o = read_file(half);
     assert_int_equal(o.opened, -EBADMSG);
-    assert_non_null(strstr(o.err.text, "half.mp4: the video is cut off: its index (moov) is missing"));
+    assert_non_null(strstr(o.err.text, "half.mp4: the video is cut off: its index (moov) is missing or not whole"));
+    /* Inside the index libav may find anything: no picture, a codec without a name, the end of the file. */
+    long size;
+    uint8_t *bytes = clip_load(c.path, &size), *moov = memmem(bytes, (size_t)size, "moov", 4);
+    assert_non_null(moov);
+    const long begin = moov + 4 - bytes;
+    for (int i = 0; i < 32; i++) {
+        clip_save(half, bytes, begin + (size - begin) * i / 32);
+        o = read_file(half);
+        if (o.opened < 0 && !strstr(o.err.text, "cut off"))
+            fail_msg("%d/32 of the index: %s", i, o.err.text);
+    }
+    free(bytes);
 }
 
 static void a_picture_cut_short_is_refused(void **state)
