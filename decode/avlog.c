@@ -18,7 +18,7 @@ static _Thread_local struct {
     int print_prefix;
     int64_t window_ns;
     unsigned lines, dropped;
-    unsigned lost;
+    unsigned lost, parts;
     int status;
     char complaint[128]; /* of TLS */
 } tls = {.print_prefix = 1};
@@ -33,6 +33,13 @@ unsigned pd_av_log_take_lost(void)
     unsigned lost = tls.lost;
     tls.lost = 0;
     return lost;
+}
+
+unsigned pd_av_log_take_parts(void)
+{
+    unsigned parts = tls.parts;
+    tls.parts = 0;
+    return parts;
 }
 
 int pd_av_log_take_status(void)
@@ -51,7 +58,7 @@ bool pd_av_log_take_tls(char *text, size_t cap)
 
 void pd_av_log_forget(void)
 {
-    tls.lost = 0;
+    tls.lost = tls.parts = 0;
     tls.status = 0;
     tls.complaint[0] = 0;
 }
@@ -63,9 +70,9 @@ static bool is_from(void *ctx, const char *part)
     return class && class->item_name && !strcmp(class->item_name(ctx), part);
 }
 
-/* That packets are missing (rtpdec.c), which status a server answered (rtsp.c, http.c) and what TLS has against its
- * peer (tls_*.c) reaches us in no other way. The format string decides what the arguments are.
- * tests/decode/test_hostile.c and tests/e2e/test_tls.py fail when libav changes its words. */
+/* That packets are missing (rtpdec.c) or a part of a playlist (hls.c), which status a server answered (rtsp.c, http.c)
+ * and what TLS has against its peer (tls_*.c) reaches us in no other way. The format string decides what the arguments
+ * are. tests/decode/test_hostile.c, test_damage.c and tests/e2e/test_tls.py fail when libav changes its words. */
 static void note_facts(void *ctx, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 static void note_facts(void *ctx, const char *fmt, va_list ap)
@@ -80,6 +87,8 @@ static void note_facts(void *ctx, const char *fmt, va_list ap)
     }
     if (!strncmp(fmt, "RTP: missed %d", 14)) {
         tls.lost++;
+    } else if (!strncmp(fmt, "Failed to open segment %", 24) && strstr(fmt, " of playlist")) {
+        tls.parts++;
     } else if (!strncmp(fmt, "method %s failed: %d", 20)) {
         (void)va_arg(args, const char *);
         tls.status = va_arg(args, int);

@@ -100,6 +100,9 @@ static int at_end(struct pd_demux *d, int averror, struct pd_err *err)
     if (averror != AVERROR_EOF || d->damaged_end)
         return pd_err_set(err, PD_READER_E_CUT, "%s: damaged or cut off after %.1f s (%llu frames)", d->name,
                           seconds_read(d), (unsigned long long)d->packets);
+    if (d->missing)
+        return pd_err_set(err, PD_READER_E_CUT, "%s: %u parts of the playlist could not be opened (%llu frames)",
+                          d->name, d->missing, (unsigned long long)d->packets);
     return PD_READER_E_END;
 }
 
@@ -179,6 +182,7 @@ int pd_demux_read(struct pd_demux *d, struct pd_err *err)
             return PD_READER_E_END;
         int r = av_read_frame(d->fmt, d->packet);
         d->lost |= pd_av_log_take_lost() > 0;
+        d->missing += pd_av_log_take_parts();
         if (d->interrupt.code)
             return pd_demux_cancelled(d, err, "read");
         if (r == AVERROR(EAGAIN)) { /* a capture device between two pictures */
@@ -218,5 +222,7 @@ int pd_demux_rewind(struct pd_demux *d, struct pd_err *err)
     d->other_end = 0;
     d->damaged_end = d->marked = d->video = false;
     d->parts = 0;
+    d->missing = 0;
+    pd_av_log_forget();
     return 0;
 }

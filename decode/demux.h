@@ -29,6 +29,7 @@ struct pd_demux {
     bool lost;        /* something went missing before the packet at hand, or in it */
     bool marked;      /* the last packet was, see note_loss() */
     int marks;        /* so many more of the last packets said so of themselves than did not */
+    unsigned missing; /* parts of a playlist that could not be opened, since the start of the input */
     int parts;        /* JPEGs that follow and belong to the last one, see photo.h */
     bool video;       /* a video that belongs to it does */
     int64_t since_ns; /* when the call under way began, for messages */

@@ -110,6 +110,7 @@ static int open_file(struct pd_demux *d, const char *path, AVDictionary **opts, 
     snprintf(url, cap, "file:%s", path); /* else a colon in the name would be taken for a protocol */
     const AVIOInterruptCB interrupt = {poll_interrupt, d};
     const AVInputFormat *format = NULL;
+    pd_av_log_forget();
     r = pipe ? open_pipe(d, path, &interrupt) : avio_open2(&d->file, url, AVIO_FLAG_READ, &interrupt, NULL);
     if (r >= 0)
         r = probe_file(d, path, &format);

@@ -195,6 +195,33 @@ static void an_mp4_without_its_index_is_refused_in_words(void **state)
     free(bytes);
 }
 
+static void a_missing_part_of_a_playlist_is_told(void **state)
+{
+    static const char *const names[] = {"part0.ts", "part1.ts", "part2.ts"};
+    struct clip c = sample(clip_path("parts.ts"), "mpeg2video");
+    assert_int_equal(clip_write(&c), 0);
+    long size, packets;
+    uint8_t *bytes = clip_load(c.path, &size);
+    packets = size / 188;
+    for (int i = 0; i < 3; i++)
+        clip_save(clip_path(names[i]), bytes + packets * i / 3 * 188,
+                  (packets * (i + 1) / 3 - packets * i / 3) * 188);
+    free(bytes);
+    char list[256], path[300];
+    snprintf(list, sizeof(list), "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:.66,\n%s\n#EXTINF:.66,\n%s\n"
+             "#EXTINF:.66,\n%s\n#EXT-X-ENDLIST\n", names[0], names[1], names[2]);
+    snprintf(path, sizeof(path), "%s", clip_path("list.m3u8"));
+    clip_save(path, list, (long)strlen(list));
+    struct outcome whole = read_file(path);
+    if (whole.frames != FRAMES || whole.end != PD_READER_E_END)
+        fail_msg("%d frames, end %d, %s", whole.frames, whole.end, whole.err.text);
+    assert_int_equal(remove(clip_path(names[1])), 0);
+    struct outcome o = read_file(path);
+    if (o.frames < 2 || o.frames >= FRAMES || o.end != PD_READER_E_CUT ||
+        !strstr(o.err.text, "1 parts of the playlist"))
+        fail_msg("%d frames, end %d, %s", o.frames, o.end, o.err.text);
+}
+
 static void a_picture_cut_short_is_refused(void **state)
 {
     static const struct {
@@ -335,6 +362,7 @@ int main(void)
         cmocka_unit_test(sound_that_outlasts_the_picture_is_no_cut),
         cmocka_unit_test(frames_that_an_edit_list_leaves_out_are_no_cut),
         cmocka_unit_test(an_mp4_without_its_index_is_refused_in_words),
+        cmocka_unit_test(a_missing_part_of_a_playlist_is_told),
         cmocka_unit_test(a_picture_cut_short_is_refused),
         cmocka_unit_test(damaged_frames_are_counted_and_never_delivered),
         cmocka_unit_test(a_packet_that_says_it_is_the_end_does_not_end_the_clip),
