@@ -13,6 +13,9 @@
 /* Packets, some ten seconds: who says longer than that of most packets that they are damaged does not mean it. */
 #define MARKS_MAX 250
 
+/* Pictures that are sent after those that they are shown before are behind by less. */
+#define RESTART_S 1.0
+
 /* A century: further from its start no stream is. */
 #define STREAM_US_MAX (INT64_C(100) * 365 * 86400 * 1000000)
 
@@ -69,7 +72,7 @@ static double seconds_read(const struct pd_demux *d)
  * picture, and an edit list leaves out frames that an MP4 counts. */
 static bool ended_early(const struct pd_demux *d, double *ret_promised)
 {
-    if (d->fmt->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || d->fmt->duration <= 0)
+    if (d->fmt->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || d->fmt->duration <= 0 || d->restarted)
         return false;
     double promised = d->stream->duration > 0 ? (double)d->stream->duration * av_q2d(d->stream->time_base)
                                               : (double)d->fmt->duration / AV_TIME_BASE;
@@ -144,6 +147,9 @@ static void note_packet(struct pd_demux *d)
     note_loss(d);
     d->packets++;
     d->damaged_end = d->packet->flags & AV_PKT_FLAG_CORRUPT;
+    const int64_t pts = d->packet->pts;
+    if (pts != AV_NOPTS_VALUE && d->end_pts != AV_NOPTS_VALUE)
+        d->restarted |= ((double)d->end_pts - (double)pts) * av_q2d(d->stream->time_base) > RESTART_S;
     d->end_pts = PD_MAX(d->end_pts, end_of(d->packet)); /* unknown is the least number there is */
 }
 
@@ -220,7 +226,7 @@ int pd_demux_rewind(struct pd_demux *d, struct pd_err *err)
     d->packets = 0;
     d->end_pts = AV_NOPTS_VALUE;
     d->other_end = 0;
-    d->damaged_end = d->marked = d->video = false;
+    d->damaged_end = d->marked = d->video = d->restarted = false;
     d->parts = 0;
     d->missing = 0;
     pd_av_log_forget();

@@ -24,6 +24,7 @@ struct pd_demux {
     const char *name; /* for messages; the input's */
     uint64_t packets; /* of the video stream since the start of the input */
     int64_t end_pts;  /* furthest end of a packet, in the stream's time base */
+    bool restarted;   /* its times went back by seconds: a part of a playlist with a clock of its own */
     double other_end; /* furthest end of another stream, where those are read: seconds after the start of this one */
     bool damaged_end; /* the last packet was short */
     bool lost;        /* something went missing before the packet at hand, or in it */

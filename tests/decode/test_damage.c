@@ -195,6 +195,19 @@ static void an_mp4_without_its_index_is_refused_in_words(void **state)
     free(bytes);
 }
 
+/* As recorders write them that were started again in between. */
+static void parts_of_a_playlist_may_begin_their_clock_anew(void **state)
+{
+    static const char list[] = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nown.ts\n#EXT-X-DISCONTINUITY\n"
+                               "#EXTINF:2,\nown.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\nown.ts\n#EXT-X-ENDLIST\n";
+    struct clip c = sample(clip_path("own.ts"), "mpeg2video");
+    assert_int_equal(clip_write(&c), 0);
+    clip_save(clip_path("anew.m3u8"), list, (long)strlen(list));
+    struct outcome o = read_file(clip_path("anew.m3u8"));
+    if (o.frames != 3 * FRAMES || o.end != PD_READER_E_END)
+        fail_msg("%d frames, end %d, %s", o.frames, o.end, o.err.text);
+}
+
 static void a_missing_part_of_a_playlist_is_told(void **state)
 {
     static const char *const names[] = {"part0.ts", "part1.ts", "part2.ts"};
@@ -362,6 +375,7 @@ int main(void)
         cmocka_unit_test(sound_that_outlasts_the_picture_is_no_cut),
         cmocka_unit_test(frames_that_an_edit_list_leaves_out_are_no_cut),
         cmocka_unit_test(an_mp4_without_its_index_is_refused_in_words),
+        cmocka_unit_test(parts_of_a_playlist_may_begin_their_clock_anew),
         cmocka_unit_test(a_missing_part_of_a_playlist_is_told),
         cmocka_unit_test(a_picture_cut_short_is_refused),
         cmocka_unit_test(damaged_frames_are_counted_and_never_delivered),
