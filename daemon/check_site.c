@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 - `posed check`: socket, group, cache, threads. */
+/* SPDX-License-Identifier: Apache-2.0 - `posed check`: socket, group, metrics, cache, threads. */
 #include <errno.h>
 #include <grp.h>
 #include <sched.h>
@@ -10,6 +10,7 @@
 
 #include "daemon/check.h"
 #include "daemon/config_url.h"
+#include "daemon/http.h"
 
 /* The part of @path before its last slash, "/" at least, in @dir. */
 static void parent_of(const char *path, char *dir, size_t cap)
@@ -94,6 +95,26 @@ static void check_group(struct pd_check *check, const struct pd_config *config)
         pd_check_tell(check, PD_CHECK_OK, "group", "%s", config->socket_group);
 }
 
+/* A port that is taken keeps the daemon from starting, unless it is the daemon that runs who has it. */
+static void check_metrics(struct pd_check *check, const struct pd_config *config)
+{
+    struct pd_err err;
+    const char *listen_to = config->metrics_listen;
+    int r = listen_to ? pd_http_probe(listen_to, &err) : 0;
+    if (!listen_to)
+        return;
+    if (r == 0)
+        pd_check_tell(check, PD_CHECK_OK, "metrics", "%s", listen_to);
+    else if (r == -EADDRINUSE && is_answered(config->socket))
+        pd_check_tell(check, PD_CHECK_NOTE, "metrics", "%s: taken, as it should be by the daemon that runs",
+                      listen_to);
+    else if (r == -EACCES)
+        pd_check_tell(check, PD_CHECK_WARN, "metrics", "%s: this user may not listen there; the daemon's user must",
+                      listen_to);
+    else
+        pd_check_tell(check, PD_CHECK_FAIL, "metrics", "%s", err.text);
+}
+
 static void check_cache(struct pd_check *check, const struct pd_config *config)
 {
     if (access(config->cache_dir, W_OK | X_OK) == 0)
@@ -121,6 +142,7 @@ void pd_check_site(struct pd_check *check, const struct pd_config *config)
 {
     check_socket(check, config);
     check_group(check, config);
+    check_metrics(check, config);
     check_cache(check, config);
     check_threads(check, config);
 }

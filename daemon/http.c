@@ -155,28 +155,42 @@ static void log_line(void *user, const char *fmt, va_list ap)
     pd_log_debug("metrics", "%s", text);
 }
 
-static int bind_to(struct pd_http *http, struct pd_err *err)
+/* A socket that listens at @listen_to; @ret_address: where that is, with the port that was taken. */
+static int bind_to(const char *listen_to, struct pd_listen_address *ret_address, struct pd_err *err)
 {
-    struct pd_listen_address a;
-    const char *listen_to = http->params.listen;
-    if (!pd_config_listen_address(listen_to, &a))
+    struct pd_listen_address *a = ret_address;
+    if (!pd_config_listen_address(listen_to, a))
         return pd_err_set(err, -EINVAL, "metrics_listen %s: not an address and a port", listen_to);
-    int fd = socket(a.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(a->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     const int on = 1; /* a restart must not wait for connections of the run before */
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-        bind(fd, (struct sockaddr *)&a.address, a.len) < 0 || listen(fd, BACKLOG) < 0 ||
-        getsockname(fd, (struct sockaddr *)&a.address, &a.len) < 0) {
+        bind(fd, (struct sockaddr *)&a->address, a->len) < 0 || listen(fd, BACKLOG) < 0 ||
+        getsockname(fd, (struct sockaddr *)&a->address, &a->len) < 0) {
         int r = pd_err_set(err, -errno, "metrics_listen %s: %s", listen_to, strerror(errno));
         if (fd >= 0)
             close(fd);
         return r;
     }
-    char host[64] = "?", port[16] = "?";
-    getnameinfo((struct sockaddr *)&a.address, a.len, host, sizeof(host), port, sizeof(port),
-                NI_NUMERICHOST | NI_NUMERICSERV);
-    bool v6 = a.address.ss_family == AF_INET6;
-    snprintf(http->url, sizeof(http->url), "http://%s%s%s:%s/metrics", v6 ? "[" : "", host, v6 ? "]" : "", port);
     return fd;
+}
+
+static void set_url(struct pd_http *http, const struct pd_listen_address *a)
+{
+    char host[64] = "?", port[16] = "?";
+    getnameinfo((const struct sockaddr *)&a->address, a->len, host, sizeof(host), port, sizeof(port),
+                NI_NUMERICHOST | NI_NUMERICSERV);
+    bool v6 = a->address.ss_family == AF_INET6;
+    snprintf(http->url, sizeof(http->url), "http://%s%s%s:%s/metrics", v6 ? "[" : "", host, v6 ? "]" : "", port);
+}
+
+int pd_http_probe(const char *listen_to, struct pd_err *err)
+{
+    struct pd_listen_address address;
+    int fd = bind_to(listen_to, &address, err);
+    if (fd < 0)
+        return fd;
+    close(fd);
+    return 0;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -196,11 +210,13 @@ int pd_http_start(const struct pd_http_params *params, struct pd_http **ret_http
     if (!http)
         return pd_err_set(err, -ENOMEM, "out of memory");
     http->params = *params;
-    int fd = bind_to(http, err);
+    struct pd_listen_address address;
+    int fd = bind_to(params->listen, &address, err);
     if (fd < 0) {
         free(http);
         return fd;
     }
+    set_url(http, &address);
     http->mhd = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,

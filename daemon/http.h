@@ -21,6 +21,8 @@ struct pd_http_params {
 
 /* Negative errno with the reason in @err: the address is taken, or -ENOTSUP: built without libmicrohttpd. */
 int pd_http_start(const struct pd_http_params *params, struct pd_http **ret_http, struct pd_err *err);
+/* Whether it would start at @listen_to now: 0, or what it would fail with. Any thread. */
+int pd_http_probe(const char *listen_to, struct pd_err *err);
 /* "http://127.0.0.1:9464/metrics", with the port that was taken. */
 const char *pd_http_url(const struct pd_http *http);
 /* Close everything; metrics() is not called again; memory is freed by a later turn of the loop. NULL is fine. */

@@ -94,6 +94,20 @@ class Check(unittest.TestCase):
         self.config["socket_group"] = "no-such-group"
         self.assert_finding("group", "fail", "no such group")
 
+    def test_a_taken_port_of_the_metrics_is_a_failure_unless_a_daemon_runs(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as server:
+            self.config["metrics_listen"] = f"127.0.0.1:{taken.getsockname()[1]}"
+            status, found = self.check()
+            self.assertEqual((status, found["metrics"][0][0]), (1, "fail"))
+            if "libmicrohttpd" in self.output:
+                self.skipTest("built without libmicrohttpd, which is told")
+            self.assertIn("Address already in use", found["metrics"][0][1])
+            server.bind(str(self.dir / "p.sock"))
+            server.listen()
+            self.assert_finding("metrics", "note", "taken, as it should be")
+        self.config["metrics_listen"] = "127.0.0.1:0"
+        self.assert_finding("metrics", "ok", "127.0.0.1:0")
+
     def test_too_many_threads_are_a_warning(self):
         self.config["threads"] = 256
         if len(os.sched_getaffinity(0)) >= 256:
