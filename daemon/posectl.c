@@ -208,8 +208,12 @@ static void print_line(const json_t *line)
 static int subscribe(struct pd_link *link, const struct options *o, struct pd_err *err)
 {
     json_t *cameras = o->n_cameras ? json_array() : json_string("*");
-    for (int i = 0; i < o->n_cameras; i++)
-        json_array_append_new(cameras, json_string(o->cameras[i]));
+    for (int i = 0; i < o->n_cameras && cameras; i++) {
+        if (json_array_append_new(cameras, json_string(o->cameras[i])) < 0) { /* without it others would be watched */
+            json_decref(cameras);
+            cameras = NULL;
+        }
+    }
     json_t *request = json_pack("{s:{s:o, s:o}}", "subscribe", "cameras", cameras, "max_fps",
                                 o->max_fps > 0 ? json_real(o->max_fps) : json_null());
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;

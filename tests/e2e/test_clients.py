@@ -277,6 +277,14 @@ class Clients(Case):
         self.assertIn("the daemon says: too many open files", posectl.communicate(timeout=PATIENCE)[1])
         self.assertEqual(posectl.returncode, 1)
 
+    def test_posectl_does_not_watch_without_a_name_that_cannot_be_sent(self):
+        daemon = self.daemon({"a": live()})
+        self.client(daemon)
+        done = subprocess.run([POSED.with_name("posectl"), "--socket", daemon.path, "watch", "--count", "1", "a",
+                               b"caf\xe9"], capture_output=True, text=True, timeout=PATIENCE)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("are they UTF-8?", done.stderr)
+
     def can_connect(self, daemon):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(PATIENCE)
