@@ -331,6 +331,20 @@ static int close_all(struct detect *d, struct pd_err *err)
     return rc ? rc : out_rc;
 }
 
+/* A video whose end is not written cannot be played: what may end the run leaves time for that. */
+static void catch_signals(const struct pd_detect_options *o)
+{
+    /* A second ^C ends at once. */
+    const struct sigaction on_interrupt = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction hangup;
+    sigaction(SIGINT, &on_interrupt, NULL);
+    sigaction(SIGTERM, &on_interrupt, NULL);
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) /* nohup: to go on is what is wanted */
+        sigaction(SIGHUP, &on_interrupt, NULL);
+    if (o->draw) /* `| head` then is an error of a write; else it ends the run without a word, as is usual */
+        signal(SIGPIPE, SIG_IGN);
+}
+
 static int detect_main(int argc, char **argv)
 {
     struct pd_err err = {{0}};
@@ -342,10 +356,7 @@ static int detect_main(int argc, char **argv)
         help();
         return PD_EXIT_OK;
     }
-    /* A second ^C ends at once. */
-    const struct sigaction on_interrupt = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &on_interrupt, NULL);
-    sigaction(SIGTERM, &on_interrupt, NULL);
+    catch_signals(&d.o);
     pd_progress_start(&d.progress, d.o.quiet);
     rc = open_all(&d, argv + optind, &err);
     if (!rc)

@@ -340,18 +340,34 @@ class Terminal(Scratch):
     def test_a_pipe_sees_nothing_on_stderr(self):
         self.assertEqual(posed(PATTERN.format(400)).stderr, "")
 
-    def test_an_interrupt_leaves_a_whole_file(self):
+    def start_drawing(self):
+        """A run without end, and the video that it draws, once 20 frames are done."""
         drawn = self.out / "drawn.mp4"
         process = subprocess.Popen([POSED, "detect", "--network", str(NETWORK), "--engine", "null", "--draw", str(drawn),
                                     PATTERN.format(1000000)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(20):
             process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        frames = 20 + len(process.stdout.readlines())  # communicate() would leave out what readline() has read ahead
-        said = process.communicate(timeout=60)[1]
-        self.assertEqual(process.returncode, 1)
-        self.assertEqual(said, f"posed detect: interrupted after {frames} frames\n")
-        self.assertEqual(len(lines(posed(drawn))), frames)
+        return process, drawn
+
+    def test_an_interrupt_leaves_a_whole_file(self):
+        for number in (signal.SIGINT, signal.SIGHUP):
+            with self.subTest(number.name):
+                process, drawn = self.start_drawing()
+                process.send_signal(number)
+                frames = 20 + len(process.stdout.readlines())  # communicate() would leave out what was read ahead
+                said = process.communicate(timeout=60)[1]
+                self.assertEqual(process.returncode, 1)
+                self.assertEqual(said, f"posed detect: interrupted after {frames} frames\n")
+                self.assertEqual(len(lines(posed(drawn))), frames)
+
+    def test_a_reader_that_leaves_costs_the_drawing_no_end(self):
+        process, drawn = self.start_drawing()
+        process.stdout.close()
+        said = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual(process.wait(timeout=60), 1)
+        self.assertEqual(said, "posed detect: standard output: Broken pipe\n")
+        self.assertGreaterEqual(len(lines(posed(drawn))), 20)
 
 
 class BadInput(Scratch):
