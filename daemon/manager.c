@@ -240,20 +240,11 @@ static struct pd_manager *create(const struct pd_run_options *options)
     return m;
 }
 
-/* Who asks for a reload while the engine starts changed what has been read already: the loop answers it later. */
-static void hold_reloads(int how)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGHUP);
-    pthread_sigmask(how, &set, NULL);
-}
-
 static void prepare_process(void)
 {
     pd_manager_keep_heap_small();
     signal(SIGPIPE, SIG_IGN); /* a client that goes away is an error of its write, no more */
-    hold_reloads(SIG_BLOCK);
+    pd_manager_catch_early_signals();
     pd_notify_take_log();
 }
 
@@ -276,7 +267,7 @@ static int run(struct pd_manager *m)
         pd_manager_log_start(m);
         start_watching(m);
         pd_notify("READY=1");
-        hold_reloads(SIG_UNBLOCK);
+        pd_manager_pass_signals_to_loop();
     } else {
         pd_log_err(PD_MANAGER_RUN, "%s", err.text);
         m->exit_code = code;

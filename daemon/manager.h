@@ -107,6 +107,14 @@ static inline int pd_manager_fd_reserve(const struct pd_config *config)
     return 64 + 5 * config->n_cameras;
 }
 
+/* ---- manager_early.c ---- */
+/* Before the first thread: until the loop has its own handlers, SIGTERM and SIGINT end the process with 0 and without
+ * its socket, and SIGHUP waits. */
+void pd_manager_catch_early_signals(void);
+void pd_manager_pass_signals_to_loop(void);
+/* Bind the configured socket into m->listen. As pd_listen_bind(). */
+int pd_manager_bind(struct pd_manager *m, struct pd_err *err);
+
 /* ---- manager_reload.c ---- */
 /* What pd_config_load() reports, with the priority that it has. */
 void pd_manager_log_problem(const char *context, const char *line);

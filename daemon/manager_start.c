@@ -112,7 +112,7 @@ static int open_socket(struct pd_manager *m, struct pd_err *err)
         m->listen = (struct pd_listen){.fd = fd};
         return PD_EXIT_OK;
     }
-    int r = pd_listen_bind(config->socket, config->socket_mode, config->socket_group, &m->listen, err);
+    int r = pd_manager_bind(m, err);
     if (r == 0 && listen(m->listen.fd, 1024) < 0)
         r = pd_err_set(err, -errno, "socket %s: %s", config->socket, strerror(errno));
     if (r < 0)

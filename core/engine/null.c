@@ -5,6 +5,7 @@
  * and on the input size; they are drawn once for each step of the movement and then only pointed at.
  *
  * The environment makes it behave like a device, for tests:
+ *   POSED_NULL_OPEN_MS=X     opening it takes X ms
  *   POSED_NULL_BATCH_MS=X    a batch takes X ms
  *   POSED_NULL_FRAME_MS=X    and X ms more for each frame
  *   POSED_NULL_FAIL_EVERY=N  every Nth batch fails: -EIO
@@ -234,10 +235,15 @@ static double setting(const char *name, int device)
     return end != text && (!*end || *end == ',') && v >= 0 ? v : -1;
 }
 
-static void take_time(const struct null_engine *e, int n)
+static int64_t setting_ns(const char *name, int device)
 {
-    int64_t until = pd_now_ns() + e->batch_ns + n * e->frame_ns;
-    if (e->batch_ns + e->frame_ns == 0)
+    return (int64_t)(PD_CLAMP(setting(name, device), 0, SECONDS_MAX * 1e3) * 1e6);
+}
+
+static void take_time(int64_t ns)
+{
+    int64_t until = pd_now_ns() + ns;
+    if (ns == 0)
         return;
     struct timespec ts = {.tv_sec = until / PD_NS_PER_S, .tv_nsec = until % PD_NS_PER_S};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
@@ -283,12 +289,13 @@ static int null_open(const struct pd_net *net, const struct pd_engine_params *pa
         return pd_err_set(err, -ENOMEM, "out of memory");
     e->net = net;
     e->device = params->n_devices ? params->devices[0] : 0;
-    e->batch_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_BATCH_MS", e->device), 0, SECONDS_MAX * 1e3) * 1e6);
-    e->frame_ns = (int64_t)(PD_CLAMP(setting("POSED_NULL_FRAME_MS", e->device), 0, SECONDS_MAX * 1e3) * 1e6);
+    e->batch_ns = setting_ns("POSED_NULL_BATCH_MS", e->device);
+    e->frame_ns = setting_ns("POSED_NULL_FRAME_MS", e->device);
     e->fail_every = (long)PD_CLAMP(setting("POSED_NULL_FAIL_EVERY", e->device), -1, 1e9);
     e->lost_after = (long)PD_CLAMP(setting("POSED_NULL_LOST_AFTER", e->device), -1, 1e9);
     e->hang_after = (long)PD_CLAMP(setting("POSED_NULL_HANG_AFTER", e->device), -1, 1e9);
     e->shape_after = (long)PD_CLAMP(setting("POSED_NULL_SHAPE_AFTER", e->device), -1, 1e9);
+    take_time(setting_ns("POSED_NULL_OPEN_MS", e->device));
     r = set_size(e, params->width, params->height, err);
     if (r < 0) {
         null_close(e);
@@ -315,7 +322,7 @@ static void null_batch_finish(void *self, struct pd_batch *batch)
 static int null_run(void *self, struct pd_batch *batch)
 {
     struct null_engine *e = self;
-    take_time(e, batch->n);
+    take_time(e->batch_ns + batch->n * e->frame_ns);
     long before = e->n_batches++;
     while (e->hang_after >= 0 && before >= e->hang_after)
         pause();
@@ -355,7 +362,7 @@ static int null_forward(void *self, int n, int width, int height, const float *i
     int r = set_size(e, width, height, err);
     if (r < 0)
         return r;
-    take_time(e, n);
+    take_time(e->batch_ns + n * e->frame_ns);
     const struct canned *c = e->canned;
     size_t heat_floats = (size_t)c->heat.c * (size_t)c->heat.h * (size_t)c->heat.w;
     size_t paf_floats = (size_t)c->paf.c * (size_t)c->paf.h * (size_t)c->paf.w;

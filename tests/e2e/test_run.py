@@ -152,6 +152,18 @@ class Ends(Case):
         for number in (signal.SIGTERM, signal.SIGINT):
             self.assert_quick(1.0, lambda number=number: self.end(number))
 
+    def end_while_it_starts(self, number):
+        daemon = self.daemon({"a": live()}, env={"POSED_NULL_OPEN_MS": "60000"})
+        wait_for("a socket", daemon.path.exists)
+        code, seconds = daemon.stop(number)
+        self.assertEqual(code, 0)
+        self.assertFalse(daemon.path.exists())
+        return seconds
+
+    def test_a_start_that_takes_long_ends_at_once(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.assert_quick(1.0, lambda number=number: self.end_while_it_starts(number))
+
     def end_of_a_long_batch(self):
         daemon = self.daemon({"a": live()}, env={"POSED_NULL_FRAME_MS": "1500"})
         client = self.client(daemon)
