@@ -28,7 +28,8 @@ struct stream {
     struct pd_demux demux;
     struct pd_decoder decoder;
     struct pd_converter converter;
-    struct pd_orientation orientation; /* the container's */
+    struct pd_orientation orientation; /* the container's, or the last that the stream told */
+    struct pd_orientation container;
     struct pd_frame *first;            /* decoded while opening, not yet handed out */
     int64_t creation_us;               /* files: when the recording began, 0 unknown */
     int64_t read;                      /* frames since the start of the input */
@@ -115,11 +116,17 @@ static int feed(struct stream *s, struct pd_err *err)
     return r == -ENOMEM ? pd_err_set(err, r, "%s: out of memory", s->input.name) : 0;
 }
 
-static struct pd_orientation orientation_of(const struct stream *s, const AVFrame *av)
+/* H.264 and H.265 tell it beside a keyframe, for the frames up to the next one as well. */
+static struct pd_orientation orientation_of(struct stream *s, const AVFrame *av)
 {
     const AVFrameSideData *side = av_frame_get_side_data(av, AV_FRAME_DATA_DISPLAYMATRIX);
-    if (side && side->size >= 9 * sizeof(int32_t))
-        return pd_orientation_matrix((const int32_t *)side->data);
+    const enum AVCodecID codec = s->demux.stream->codecpar->codec_id;
+    if (side && side->size >= 9 * sizeof(int32_t)) {
+        const struct pd_orientation told = pd_orientation_matrix((const int32_t *)side->data);
+        if (codec == AV_CODEC_ID_H264 || codec == AV_CODEC_ID_HEVC)
+            s->orientation = told;
+        return told;
+    }
     const AVDictionaryEntry *exif = av_dict_get(av->metadata, "Orientation", NULL, 0);
     if (exif)
         return pd_orientation_exif(atoi(exif->value));
@@ -241,6 +248,7 @@ static int stream_rewind(struct pd_reader *reader, struct pd_err *err)
     s->pending = false;
     s->end = 0;
     s->read = s->timed = s->timed_us = 0;
+    s->orientation = s->container;
     return 0;
 }
 
@@ -279,7 +287,7 @@ static void fill_info(struct stream *s)
     size_t size = 0;
     const uint8_t *matrix = av_stream_get_side_data(st, AV_PKT_DATA_DISPLAYMATRIX, &size);
     if (matrix && size >= 9 * sizeof(int32_t))
-        s->orientation = pd_orientation_matrix((const int32_t *)matrix);
+        s->orientation = s->container = pd_orientation_matrix((const int32_t *)matrix);
     const AVDictionaryEntry *made = av_dict_get(s->demux.fmt->metadata, "creation_time", NULL, 0);
     int64_t us;
     if (made && av_parse_time(&us, made->value, 0) >= 0)

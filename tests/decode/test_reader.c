@@ -139,10 +139,54 @@ static void what_cannot_be_read_is_refused_in_one_clear_line(void **state)
     assert_non_null(strstr(refusal("", -EINVAL), "empty"));
 }
 
+/* "Turn it by a quarter", in front of every keyframe of a stream of H.264 (display orientation SEI, D.1.27). */
+static void insert_orientations(const char *path)
+{
+    static const uint8_t sei[] = {0, 0, 0, 1, 6, 47, 3, 0x08, 0x00, 0x09, 0x80};
+    long size;
+    uint8_t *from = clip_load(path, &size), *all = malloc((size_t)size + 16 * sizeof(sei)), *to = all;
+    int keys = 0;
+    for (long i = 0; i < size; i++) {
+        if (size - i > 3 && !from[i] && !from[i + 1] && from[i + 2] == 1 && (from[i + 3] & 31) == 5 && keys < 16) {
+            memcpy(to, sei, sizeof(sei));
+            to += sizeof(sei);
+            keys++;
+        }
+        *to++ = from[i];
+    }
+    assert_true(keys > 2);
+    clip_save(path, all, to - all);
+    free(all);
+    free(from);
+}
+
+static void what_is_told_with_a_keyframe_is_true_of_the_frames_behind_it(void **state)
+{
+    const struct clip c = {.path = clip_path("turned.h264"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 96,
+                           .height = 64, .fps = 25, .frames = 24, .gop = 6, .options = "bf=2"};
+    if (clip_write(&c) == -ENOTSUP)
+        SKIP("this FFmpeg lacks libx264");
+    insert_orientations(c.path);
+    struct pd_reader *reader = open_input(c.path, 1);
+    for (int round = 0; round < 2; round++) {
+        struct pd_frame *f;
+        int n = 0;
+        for (; pd_reader_next(reader, &f, NULL) == 0; n++) {
+            if (f->width != 64 || f->height != 96)
+                fail_msg("frame %d of round %d: %dx%d", n, round, f->width, f->height);
+            pd_frame_unref(&f);
+        }
+        assert_int_equal(n, c.frames);
+        assert_int_equal(pd_reader_rewind(reader, NULL), 0);
+    }
+    pd_reader_close(reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_frame_is_read_once_and_in_order),
+        cmocka_unit_test(what_is_told_with_a_keyframe_is_true_of_the_frames_behind_it),
         cmocka_unit_test(what_cannot_be_read_is_refused_in_one_clear_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
