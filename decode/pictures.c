@@ -14,8 +14,8 @@
 #define FILES_MAX 1000000
 
 static const char *const suffixes[] = {
-    "png", "jpg", "jpeg", "jpe", "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm", "pbm", "pnm", "pam", "tga",
-    "jp2", "j2k", "jxl",  "avif", "exr", "hdr", "qoi", "dpx", "sgi",  "pcx", "apng", "jfif", "dds", "psd",
+    "png", "jpg", "jpeg", "jpe",  "webp", "bmp", "gif", "tif", "tiff", "ppm", "pgm",  "pbm",  "pnm", "jp2",
+    "j2k", "jxl", "avif", "exr", "hdr",  "qoi", "dpx", "sgi", "pcx", "apng", "jfif", "dds", "psd",
 };
 
 struct pictures {
@@ -34,10 +34,12 @@ static struct pictures *pictures_of(struct pd_reader *reader)
     return PD_CONTAINER_OF(reader, struct pictures, base);
 }
 
+/* A pipe or a device would be waited for, and what is in a folder below was not asked for. */
 static int is_picture_name(const struct dirent *entry)
 {
     const char *dot = strrchr(entry->d_name, '.');
-    if (!dot || dot == entry->d_name || entry->d_name[0] == '.')
+    if (!dot || dot == entry->d_name || entry->d_name[0] == '.' ||
+        (entry->d_type != DT_REG && entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN))
         return 0;
     for (size_t i = 0; i < PD_ARRAY_SIZE(suffixes); i++)
         if (!strcasecmp(dot + 1, suffixes[i]))

@@ -49,6 +49,8 @@ static void a_folder_is_read_in_the_natural_order_of_names(void **state)
     }
     clip_save(clip_path("folder/readme.txt"), "not a picture", 13);
     clip_save(clip_path("folder/.hidden.png"), "", 0);
+    assert_int_equal(mkfifo(clip_path("folder/pipe.png"), 0600), 0);
+    assert_int_equal(mkdir(clip_path("folder/below.png"), 0700), 0);
     struct pd_reader *reader = open_input(dir);
     const struct pd_reader_info *info = pd_reader_info(reader);
     assert_int_equal(info->frames, n);
