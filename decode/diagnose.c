@@ -69,6 +69,8 @@ static bool mp4_without_index(const char *path)
         ftyp |= !memcmp(box + 4, "ftyp", 4);
         if (size == 1 && n == 16)
             size = big_endian(box + 8, 8);
+        if (size == 0) /* up to the end */
+            size = (uint64_t)(end - at);
         if (size < 8 || size > (uint64_t)INT64_MAX - (uint64_t)at)
             break;
         moov = !memcmp(box + 4, "moov", 4) && at + (off_t)size <= end;
