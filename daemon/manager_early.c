@@ -32,20 +32,13 @@ static void mask(int how, int first, int second)
     pthread_sigmask(how, &set, NULL);
 }
 
-static void catch(int number)
-{
-    const struct sigaction action = {.sa_handler = on_end};
-    struct sigaction before;
-    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-        sigaction(number, &action, NULL);
-}
-
 void pd_manager_catch_early_signals(void)
 {
+    const struct sigaction end = {.sa_handler = on_end};
     /* Who asks for a reload meanwhile changed what has been read already: the loop answers it later. */
     mask(SIG_BLOCK, SIGHUP, SIGHUP);
-    catch(SIGTERM);
-    catch(SIGINT);
+    sigaction(SIGTERM, &end, NULL);
+    sigaction(SIGINT, &end, NULL);
 }
 
 void pd_manager_pass_signals_to_loop(void)

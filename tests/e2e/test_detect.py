@@ -340,11 +340,13 @@ class Terminal(Scratch):
     def test_a_pipe_sees_nothing_on_stderr(self):
         self.assertEqual(posed(PATTERN.format(400)).stderr, "")
 
-    def start_drawing(self):
-        """A run without end, and the video that it draws, once 20 frames are done."""
+    def start_drawing(self, hangup=signal.SIG_DFL):
+        """A run without end, and the video that it draws, once 20 frames are done. Whatever the tests inherited,
+        @hangup is what it does."""
         drawn = self.out / "drawn.mp4"
         process = subprocess.Popen([POSED, "detect", "--network", str(NETWORK), "--engine", "null", "--draw", str(drawn),
-                                    PATTERN.format(1000000)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                    PATTERN.format(1000000)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup))
         for _ in range(20):
             process.stdout.readline()
         return process, drawn
@@ -359,6 +361,14 @@ class Terminal(Scratch):
                 self.assertEqual(process.returncode, 1)
                 self.assertEqual(said, f"posed detect: interrupted after {frames} frames\n")
                 self.assertEqual(len(lines(posed(drawn))), frames)
+
+    def test_nohup_goes_on(self):
+        process, _ = self.start_drawing(signal.SIG_IGN)
+        process.send_signal(signal.SIGHUP)
+        for _ in range(1000):
+            self.assertNotEqual(process.stdout.readline(), "")
+        process.kill()
+        process.communicate()
 
     def test_a_reader_that_leaves_costs_the_drawing_no_end(self):
         process, drawn = self.start_drawing()
