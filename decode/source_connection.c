@@ -82,8 +82,15 @@ static double picture_timeout(const struct pd_source *s)
 static void on_packet(void *user)
 {
     struct pd_source *s = user;
-    int64_t next = pd_now_ns() + seconds_ns(read_timeout(s));
-    atomic_store(&s->deadline_ns, PD_MIN(next, s->picture_deadline_ns));
+    s->silent_ns = pd_now_ns() + seconds_ns(read_timeout(s));
+    atomic_store(&s->deadline_ns, PD_MIN(s->silent_ns, s->picture_deadline_ns));
+}
+
+/* Whether packets came up to the end of the wait for a picture. That may be as short as the one for a packet, and some
+ * packets come after the last picture that a decoder gives. */
+static bool sends(const struct pd_source *s)
+{
+    return s->silent_ns - s->picture_deadline_ns > seconds_ns(read_timeout(s) / 2);
 }
 
 /* ---- opening and leaving the input -------------------------------------------------------------------------- */
@@ -211,7 +218,8 @@ static int read_all(struct pd_source *s, struct pd_err *err)
             return -ECANCELED;
         int64_t since_ns = pd_now_ns();
         s->picture_deadline_ns = since_ns + seconds_ns(picture_timeout(s));
-        arm(s, read_timeout(s));
+        s->silent_ns = since_ns + seconds_ns(read_timeout(s));
+        atomic_store(&s->deadline_ns, s->silent_ns);
         int r = pd_reader_next(s->reader, &frame, err);
         disarm(s);
         if (is_bad_picture(s, r) && !atomic_load(&s->stop)) {
@@ -220,7 +228,7 @@ static int read_all(struct pd_source *s, struct pd_err *err)
         }
         if (r == PD_READER_E_END && !any) /* a loop would go round and round */
             return pd_err_prefix(err, -EBADMSG, "no picture of the folder can be read, the last one");
-        if (r == -ETIMEDOUT && pd_now_ns() >= s->picture_deadline_ns)
+        if (r == -ETIMEDOUT && sends(s))
             return pd_err_set(err, r, "%s: sends, but no whole picture for %.1f s", pd_reader_current(s->reader),
                               (double)(pd_now_ns() - since_ns) / (double)PD_NS_PER_S);
         if (r != 0)

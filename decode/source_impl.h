@@ -26,7 +26,8 @@ struct pd_source {
     uint64_t seq;
     uint32_t generation;
     uint64_t corrupt_before; /* of earlier readers */
-    int64_t picture_deadline_ns;
+    int64_t picture_deadline_ns; /* of the call under way */
+    int64_t silent_ns;           /* when too long has passed since its start and since a packet */
     bool up;           /* this connection has given a frame */
     bool closing;      /* it is being left */
     bool hurried;      /* since a stop */
