@@ -26,6 +26,7 @@ int pd_av_err(struct pd_err *err, int averror, const char *name, const char *wha
 
 /* What libav tells of in its log alone, as seen on the calling thread since the last call. */
 unsigned pd_av_log_take_lost(void); /* RTP packets missed, in gaps of one or more */
+bool pd_av_log_take_ended(void);    /* whether an HTTP stream ended of which nobody had told the length */
 unsigned pd_av_log_take_parts(void); /* parts of a playlist that could not be opened and were passed over */
 int pd_av_log_take_status(void);    /* the last RTSP or HTTP status that was an error, 0: none */
 bool pd_av_log_take_tls(char *text, size_t cap); /* the first complaint of TLS */

@@ -19,6 +19,7 @@ static _Thread_local struct {
     int64_t window_ns;
     unsigned lines, dropped;
     unsigned lost, parts;
+    bool ended;
     int status;
     char complaint[128]; /* of TLS */
 } tls = {.print_prefix = 1};
@@ -42,6 +43,13 @@ unsigned pd_av_log_take_parts(void)
     return parts;
 }
 
+bool pd_av_log_take_ended(void)
+{
+    bool ended = tls.ended;
+    tls.ended = false;
+    return ended;
+}
+
 int pd_av_log_take_status(void)
 {
     int status = tls.status;
@@ -59,6 +67,7 @@ bool pd_av_log_take_tls(char *text, size_t cap)
 void pd_av_log_forget(void)
 {
     tls.lost = tls.parts = 0;
+    tls.ended = false;
     tls.status = 0;
     tls.complaint[0] = 0;
 }
@@ -89,6 +98,8 @@ static void note_facts(void *ctx, const char *fmt, va_list ap)
         tls.lost++;
     } else if (!strncmp(fmt, "Failed to open segment %", 24) && strstr(fmt, " of playlist")) {
         tls.parts++;
+    } else if (!strncmp(fmt, "Stream ends prematurely", 23)) {
+        tls.ended = true;
     } else if (!strncmp(fmt, "method %s failed: %d", 20)) {
         (void)va_arg(args, const char *);
         tls.status = va_arg(args, int);

@@ -94,9 +94,11 @@ static int at_end(struct pd_demux *d, int averror, struct pd_err *err)
     double promised = 0;
     if (averror == AVERROR(ENOMEM)) /* nothing is wrong with the clip */
         return pd_err_set(err, -ENOMEM, "%s: out of memory", d->name);
+    /* Over HTTP an end whose place nobody told is an input/output error to libav. */
+    const bool ended = averror == AVERROR_EOF || (averror == AVERROR(EIO) && pd_av_log_take_ended());
     if (pd_demux_is_live(d))
-        return averror == AVERROR_EOF ? pd_err_set(err, -EPIPE, "%s: the other side ended the stream", d->name)
-                                      : pd_av_err(err, averror, d->name, "reading failed");
+        return ended ? pd_err_set(err, -EPIPE, "%s: the other side ended the stream", d->name)
+                     : pd_av_err(err, averror, d->name, "reading failed");
     if (ended_early(d, &promised) && promised > 0)
         return pd_err_set(err, PD_READER_E_CUT, "%s: cut off after %.1f of %.1f s (%llu frames)", d->name,
                           seconds_read(d), promised, (unsigned long long)d->packets);
