@@ -30,6 +30,11 @@ bool pd_demux_is_live(const struct pd_demux *d)
     return !d->file && d->fmt->duration <= 0;
 }
 
+bool pd_demux_is_playlist(const struct pd_demux *d)
+{
+    return !strcmp(d->fmt->iformat->name, "hls") || !strcmp(d->fmt->iformat->name, "dash");
+}
+
 double pd_demux_fps(const struct pd_demux *d)
 {
     AVRational rate = av_guess_frame_rate(d->fmt, d->stream, NULL);

@@ -50,5 +50,6 @@ int64_t pd_demux_us(const struct pd_demux *demux, int64_t ts, int64_t start);
 
 bool pd_demux_is_picture(const struct pd_demux *demux); /* a still picture's format */
 bool pd_demux_is_live(const struct pd_demux *demux);    /* has no known end */
+bool pd_demux_is_playlist(const struct pd_demux *demux); /* comes in parts of some seconds each */
 double pd_demux_fps(const struct pd_demux *demux);      /* nominal, 0 unknown */
 int64_t pd_demux_frames(const struct pd_demux *demux);  /* expected, 0 unknown */

@@ -33,12 +33,14 @@ void pd_pace_restart(struct pd_pace *pace)
     pace->count = 0;
 }
 
-/* The stream's time of a frame: its own, else arrival for live ones, else by counting. */
+/* The stream's time of a frame: its own, else arrival for live ones, else by counting. When a frame of a playlist
+ * arrived says when the part was fetched that holds it. */
 static int64_t stream_us(const struct pd_pace *pace, const struct pd_frame *frame)
 {
-    if (frame->time_source != PD_TIME_FILE)
+    const bool live = frame->time_source != PD_TIME_FILE, timed = frame->pts_us != PD_PTS_NONE;
+    if (live && !(pace->realtime && timed))
         return frame->arrived_ns / 1000;
-    if (pace->fps > 0 && frame->pts_us != PD_PTS_NONE)
+    if (timed && (live || pace->fps > 0))
         return frame->pts_us;
     return (int64_t)pace->count * interval_us(pace);
 }

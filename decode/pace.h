@@ -11,7 +11,7 @@
 #include "decode/reader_impl.h"
 
 struct pd_pace {
-    bool realtime;
+    bool realtime;  /* handed on at the stream's own rate */
     double max_fps; /* 0: all */
     double fps;     /* nominal, 0 unknown */
     uint64_t skipped;

@@ -35,6 +35,7 @@ struct pd_reader_info {
     int64_t frames;            /* expected in all, 0 unknown (live) */
     char codec[32];
     bool live;                 /* a network stream or device: an end is a failure */
+    bool parts;                /* live, in parts of some seconds each: frames come in bursts */
     bool pictures;             /* a picture or a folder of them */
 };
 

@@ -118,7 +118,7 @@ static int open_reader(struct pd_source *s, struct pd_err *err)
         return r;
     pd_reader_set_progress(s->reader, on_packet, s);
     const struct pd_reader_info *info = pd_reader_info(s->reader);
-    pd_pace_init(&s->pace, c->realtime && !info->live, c->max_fps, info->fps);
+    pd_pace_init(&s->pace, info->parts || (c->realtime && !info->live), c->max_fps, info->fps);
     pthread_mutex_lock(&s->lock);
     s->stats.connects++;
     memcpy(s->stats.codec, info->codec, sizeof(s->stats.codec));

@@ -283,6 +283,7 @@ static void fill_info(struct stream *s)
     info->frames = pd_demux_frames(&s->demux);
     info->pictures = pd_demux_is_picture(&s->demux);
     info->live = s->input.kind != PD_INPUT_FILE && pd_demux_is_live(&s->demux);
+    info->parts = info->live && pd_demux_is_playlist(&s->demux);
     snprintf(info->codec, sizeof(info->codec), "%s", avcodec_get_name(st->codecpar->codec_id));
     size_t size = 0;
     const uint8_t *matrix = av_stream_get_side_data(st, AV_PKT_DATA_DISPLAYMATRIX, &size);

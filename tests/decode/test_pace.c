@@ -142,6 +142,27 @@ static void a_clock_that_jumps_ahead_does_not_put_a_played_file_to_sleep(void **
     }
 }
 
+/* A part of a playlist arrives as a whole. */
+static void a_live_stream_in_parts_is_played_by_its_own_times(void **state)
+{
+    struct pd_pace pace = {0};
+    pd_pace_init(&pace, true, 5, 0);
+    int64_t now = 1000 * PD_NS_PER_S, last = 0;
+    int kept = 0;
+    for (int i = 0; i < 250; i++) {
+        struct pd_frame f = {.time_source = PD_TIME_ARRIVAL, .arrived_ns = now, .pts_us = INT64_C(7000000) + i * 40000};
+        if (!pd_pace_keep(&pace, &f))
+            continue;
+        last = pd_pace_due_ns(&pace, &f, now);
+        kept++;
+    }
+    assert_int_equal(kept, 50);
+    assert_int_equal(last - now, 9800 * MS);
+    struct pd_frame untimed = {.time_source = PD_TIME_ARRIVAL, .arrived_ns = now, .pts_us = PD_PTS_NONE};
+    assert_true(pd_pace_keep(&pace, &untimed));
+    assert_int_equal(pd_pace_due_ns(&pace, &untimed, now), 0);
+}
+
 static void times_of_a_lying_stream_are_no_times(void **state)
 {
     struct AVStream stream = {.time_base = {1, 90000}};
@@ -191,6 +212,7 @@ int main(void)
         cmocka_unit_test(a_jump_of_the_stream_clock_stops_nothing),
         cmocka_unit_test(a_file_played_in_real_time_does_not_drift),
         cmocka_unit_test(a_clock_that_jumps_ahead_does_not_put_a_played_file_to_sleep),
+        cmocka_unit_test(a_live_stream_in_parts_is_played_by_its_own_times),
         cmocka_unit_test(times_of_a_lying_stream_are_no_times),
         cmocka_unit_test(loops_go_on_in_the_same_rhythm),
         cmocka_unit_test(the_rate_is_that_of_the_last_seconds),
