@@ -25,14 +25,17 @@ bool pd_demux_is_picture(const struct pd_demux *d)
     return pipe && !pipe[5];
 }
 
-bool pd_demux_is_live(const struct pd_demux *d)
-{
-    return !d->file && d->fmt->duration <= 0;
-}
-
 bool pd_demux_is_playlist(const struct pd_demux *d)
 {
     return !strcmp(d->fmt->iformat->name, "hls") || !strcmp(d->fmt->iformat->name, "dash");
+}
+
+bool pd_demux_is_live(const struct pd_demux *d)
+{
+    if (d->file || d->fmt->duration <= 0)
+        return !d->file;
+    /* What has come so far of an MP4 in fragments has a length, but a clip's server knows how much is to come. */
+    return d->network && d->fmt->pb && avio_size(d->fmt->pb) < 0 && !pd_demux_is_playlist(d);
 }
 
 double pd_demux_fps(const struct pd_demux *d)

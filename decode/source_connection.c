@@ -125,6 +125,12 @@ static int open_reader(struct pd_source *s, struct pd_err *err)
     pthread_mutex_unlock(&s->lock);
     s->generation++;
     s->up = false;
+    /* Whoever writes a playlist and stops in good order ends it: until there is another one, its last parts look like a
+     * clip, which was shown already. */
+    if (s->was_live && !info->live)
+        return pd_err_set(err, -EPIPE, "%s: the live stream has ended and left a recording",
+                          pd_reader_current(s->reader));
+    s->was_live = info->live;
     return 0;
 }
 

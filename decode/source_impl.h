@@ -29,6 +29,7 @@ struct pd_source {
     int64_t picture_deadline_ns; /* of the call under way */
     int64_t silent_ns;           /* when too long has passed since its start and since a packet */
     bool up;           /* this connection has given a frame */
+    bool was_live;     /* the last one that was opened was a live stream */
     bool closing;      /* it is being left */
     bool hurried;      /* since a stop */
     unsigned failures; /* in a row */

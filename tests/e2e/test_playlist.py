@@ -78,6 +78,25 @@ class Playlist(Case):
         self.assertGreater((last - first).total_seconds(), 0.8 * FRAMES / RATE)
         self.assertGreaterEqual(poses["some"][-1]["seq"], 0.8 * FRAMES / RATE * 5)
 
+    def test_a_playlist_that_was_ended_is_awaited(self):
+        client = self.watch({"door": ("list.m3u8", {})})
+        self.assertEqual(client.read_until("status", state="up")["camera"], "door")
+        Camera.ended = True
+        client.read_until("status", state="down")
+        decoded = client.status()[0]["door"]["numbers"]["decoded"]
+        line = client.read_until("status", state="down")
+        self.assertIn("the live stream has ended and left a recording", line["reason"])
+        self.assertEqual(client.status()[0]["door"]["numbers"]["decoded"], decoded)
+        Camera.ended = False
+        client.read_until("status", state="up")
+        self.assertEqual(client.read_until("pose")["clock"], "arrival")
+
+    def test_fragments_without_a_length_are_live(self):
+        client = self.watch({"door": ("fragments.mp4", {})})
+        self.assertEqual(client.read_until("pose")["clock"], "arrival")
+        self.assertIn("ended the stream", client.read_until("status", state="down")["reason"])
+        client.read_until("status", state="up")
+
 
 if __name__ == "__main__":
     unittest.main(argv=["test_playlist.py"], verbosity=2)
