@@ -23,6 +23,10 @@ static const char *const refused_formats[] = {"tty", "bin", "xbin", "adf", "idf"
 /* Of a network stream. Each costs libav memory before a packet has come, up to a MiB while the stream is looked at. */
 #define STREAMS_MAX 8
 
+/* How much of a stream without an end is looked at before its first picture may come. libav would take 5 s of its
+ * time, and of some formats 7 or 90, which a camera of one picture a second does not get through in the time it has. */
+#define LOOK_US 2000000
+
 /* Of one compressed picture of a network stream: ten times the average picture of 100 Mbit/s, which is 8K video. While
  * the parser's buffer grows, it is there twice. */
 #define PICTURE_BYTES_MAX (6 << 20)
@@ -238,6 +242,10 @@ int pd_demux_open(struct pd_demux *d, const struct pd_reader_params *params, con
     if (r == 0)
         r = check_options(d, opts, err);
     if (r == 0 && needs_probing(d, input)) {
+        if (d->network && d->fmt->duration <= 0)
+            d->fmt->max_analyze_duration = LOOK_US;
+        if (input->kind == PD_INPUT_RTSP) /* else 20 frames to guess a rate by, which mostly nobody knows */
+            d->fmt->fps_probe_size = 0;
         r = avformat_find_stream_info(d->fmt, NULL);
         if (d->interrupt.code)
             r = pd_demux_cancelled(d, err, "looking at the stream");

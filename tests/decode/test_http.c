@@ -20,7 +20,7 @@
 #include "tests/decode/clip.h"
 #include "tests/decode/record.h"
 
-enum behaviour { FILE_SERVER, STREAM, DRIP, ENDLESS_HEADERS, ENDLESS_LINE, HUGE_LENGTH, REDIRECT_TO_FILE };
+enum behaviour { FILE_SERVER, STREAM, STALL, DRIP, ENDLESS_HEADERS, ENDLESS_LINE, HUGE_LENGTH, REDIRECT_TO_FILE };
 
 struct server {
     int fd, port;
@@ -62,6 +62,11 @@ static void answer(struct server *s, int fd)
     case STREAM:
         if (put(fd, "HTTP/1.0 200 OK\r\n\r\n", 19))
             put(fd, s->body, (size_t)s->size);
+        break;
+    case STALL:
+        if (put(fd, "HTTP/1.0 200 OK\r\n\r\n", 19) && put(fd, s->body, (size_t)s->size))
+            while (!atomic_load(&s->stop))
+                usleep(10000);
         break;
     case DRIP:
         while (!atomic_load(&s->stop) && put(fd, "R", 1))
@@ -192,6 +197,31 @@ static void frames_that_are_sent_out_of_order_have_times_in_order_and_all_come(v
     free((void *)s.body);
 }
 
+/* Of a stream of two pictures a second no more than 6 s come: opening it must need less, for it has 8 s in all. */
+static void a_slow_stream_is_open_after_a_few_pictures(void **state)
+{
+    struct clip c = {.path = clip_path("slow.ts"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 160,
+                     .height = 120, .fps = 2, .frames = 12, .gop = 4, .texture = true, .options = "tune=zerolatency"};
+    assert_int_equal(clip_write(&c), 0);
+    struct server s = {0};
+    s.body = clip_load(c.path, &s.size);
+    server_start(&s, STALL);
+    char url[64];
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/slow.ts", s.port);
+    struct pd_reader *reader;
+    struct pd_frame *f;
+    struct pd_err err = {""};
+    int64_t deadline = pd_now_ns() + (int64_t)(record_bound(4) * (double)PD_NS_PER_S);
+    const struct pd_reader_params params = {.input = url, .live = true, .interrupt = past_deadline, .user = &deadline};
+    if (pd_reader_open(&params, &reader, &err) < 0 || pd_reader_next(reader, &f, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_true(pd_reader_info(reader)->live);
+    pd_frame_unref(&f);
+    pd_reader_close(reader);
+    server_stop(&s);
+    free((void *)s.body);
+}
+
 static void a_redirection_does_not_reach_local_files(void **state)
 {
     struct server s = {0};
@@ -242,6 +272,7 @@ int main(void)
         cmocka_unit_test(hostile_cameras_cost_their_deadline_and_no_memory), /* first: it watches the peak of memory */
         cmocka_unit_test(a_clip_over_http_is_read_to_its_end),
         cmocka_unit_test(frames_that_are_sent_out_of_order_have_times_in_order_and_all_come),
+        cmocka_unit_test(a_slow_stream_is_open_after_a_few_pictures),
         cmocka_unit_test(a_redirection_does_not_reach_local_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
