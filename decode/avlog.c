@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "decode/avlog.h"
 
+#include <inttypes.h>
 #include <libavutil/log.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,8 +99,9 @@ static void note_facts(void *ctx, const char *fmt, va_list ap)
         tls.lost++;
     } else if (!strncmp(fmt, "Failed to open segment %", 24) && strstr(fmt, " of playlist")) {
         tls.parts++;
-    } else if (!strncmp(fmt, "Stream ends prematurely", 23)) {
-        tls.ended = true;
+    } else if (!strncmp(fmt, "Stream ends prematurely at %" PRIu64 ", should be %" PRIu64, 30)) {
+        (void)va_arg(args, uint64_t);
+        tls.ended = va_arg(args, uint64_t) == UINT64_MAX;
     } else if (!strncmp(fmt, "method %s failed: %d", 20)) {
         (void)va_arg(args, const char *);
         tls.status = va_arg(args, int);

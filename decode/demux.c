@@ -34,8 +34,9 @@ bool pd_demux_is_live(const struct pd_demux *d)
 {
     if (d->file || d->fmt->duration <= 0)
         return !d->file;
-    /* What has come so far of an MP4 in fragments has a length, but a clip's server knows how much is to come. */
-    return d->network && d->fmt->pb && avio_size(d->fmt->pb) < 0 && !pd_demux_is_playlist(d);
+    /* Of an MP4 that is sent in fragments as they are made, what has come so far has a length. */
+    return d->network && strstr(d->fmt->iformat->name, "mp4") && d->stream->nb_frames == 0 && d->fmt->pb &&
+           avio_size(d->fmt->pb) < 0;
 }
 
 double pd_demux_fps(const struct pd_demux *d)
@@ -110,7 +111,7 @@ static int at_end(struct pd_demux *d, int averror, struct pd_err *err)
     if (ended_early(d, &promised) && promised > 0)
         return pd_err_set(err, PD_READER_E_CUT, "%s: cut off after %.1f of %.1f s (%llu frames)", d->name,
                           seconds_read(d), promised, (unsigned long long)d->packets);
-    if (averror != AVERROR_EOF || d->damaged_end)
+    if (!ended || d->damaged_end)
         return pd_err_set(err, PD_READER_E_CUT, "%s: damaged or cut off after %.1f s (%llu frames)", d->name,
                           seconds_read(d), (unsigned long long)d->packets);
     if (d->missing)

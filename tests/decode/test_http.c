@@ -162,6 +162,38 @@ static void a_clip_over_http_is_read_to_its_end(void **state)
     free((void *)s.body);
 }
 
+/* Whole, from a server that does not say how long it is. */
+static void a_clip_of_untold_length_is_a_clip(void **state)
+{
+    struct clip c = {.path = clip_path("clip.mp4"), .codec = "mpeg4", .pix_fmt = "yuv420p", .width = 96, .height = 64,
+                     .fps = 25, .frames = 40, .faststart = true};
+    assert_int_equal(clip_write(&c), 0);
+    struct server s = {0};
+    s.body = clip_load(c.path, &s.size);
+    for (int cut = 0; cut <= 1; cut++) {
+        if (cut)
+            s.size = s.size * 2 / 3;
+        server_start(&s, STREAM);
+        char url[64];
+        snprintf(url, sizeof(url), "http://127.0.0.1:%d/clip.mp4", s.port);
+        struct pd_reader *reader;
+        struct pd_frame *f;
+        struct pd_err err = {""};
+        if (pd_reader_open(&(struct pd_reader_params){.input = url}, &reader, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_false(pd_reader_info(reader)->live);
+        int n = 0, r;
+        for (; (r = pd_reader_next(reader, &f, &err)) == 0; n++)
+            pd_frame_unref(&f);
+        print_message("# %d frames, %d: %s\n", n, r, err.text);
+        assert_int_equal(r, cut ? PD_READER_E_CUT : PD_READER_E_END);
+        assert_true(cut ? n < c.frames : n == c.frames);
+        pd_reader_close(reader);
+        server_stop(&s);
+    }
+    free((void *)s.body);
+}
+
 /* Frames are shown in another order than they are sent in, and the decoder keeps some back when the connection goes. */
 static void frames_that_are_sent_out_of_order_have_times_in_order_and_all_come(void **state)
 {
@@ -271,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hostile_cameras_cost_their_deadline_and_no_memory), /* first: it watches the peak of memory */
         cmocka_unit_test(a_clip_over_http_is_read_to_its_end),
+        cmocka_unit_test(a_clip_of_untold_length_is_a_clip),
         cmocka_unit_test(frames_that_are_sent_out_of_order_have_times_in_order_and_all_come),
         cmocka_unit_test(a_slow_stream_is_open_after_a_few_pictures),
         cmocka_unit_test(a_redirection_does_not_reach_local_files),
