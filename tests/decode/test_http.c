@@ -20,7 +20,11 @@
 #include "tests/decode/clip.h"
 #include "tests/decode/record.h"
 
-enum behaviour { FILE_SERVER, STREAM, STALL, DRIP, ENDLESS_HEADERS, ENDLESS_LINE, HUGE_LENGTH, REDIRECT_TO_FILE };
+enum behaviour {
+    FILE_SERVER, STREAM, STREAM_IN_PART, STALL, DRIP, ENDLESS_HEADERS, ENDLESS_LINE, HUGE_LENGTH, REDIRECT_TO_FILE
+};
+
+#define URL_MAX 96
 
 struct server {
     int fd, port;
@@ -60,8 +64,9 @@ static void answer(struct server *s, int fd)
             put(fd, s->body, (size_t)s->size);
         break;
     case STREAM:
+    case STREAM_IN_PART:
         if (put(fd, "HTTP/1.0 200 OK\r\n\r\n", 19))
-            put(fd, s->body, (size_t)s->size);
+            put(fd, s->body, (size_t)(s->behaviour == STREAM ? s->size : s->size * 2 / 3));
         break;
     case STALL:
         if (put(fd, "HTTP/1.0 200 OK\r\n\r\n", 19) && put(fd, s->body, (size_t)s->size))
@@ -129,59 +134,74 @@ static int past_deadline(void *user)
     return pd_now_ns() > *(int64_t *)user ? -ETIMEDOUT : 0;
 }
 
+/* Serve @c at "/NAME?token=secret"; @ret_url has room for URL_MAX. */
+static void serve_clip(struct server *s, enum behaviour behaviour, const struct clip *c, char *ret_url)
+{
+    *s = (struct server){0};
+    assert_int_equal(clip_write(c), 0);
+    s->body = clip_load(c->path, &s->size);
+    server_start(s, behaviour);
+    snprintf(ret_url, URL_MAX, "http://127.0.0.1:%d%s?token=secret", s->port, strrchr(c->path, '/'));
+}
+
+static void stop_serving(struct server *s)
+{
+    server_stop(s);
+    free((void *)s->body);
+}
+
+static struct pd_reader *open_served(const struct pd_reader_params *params)
+{
+    struct pd_reader *reader;
+    struct pd_err err = {""};
+    if (pd_reader_open(params, &reader, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(pd_reader_info(reader)->live, params->live);
+    assert_null(strstr(pd_reader_current(reader), "secret"));
+    return reader;
+}
+
+static struct clip mp4(void)
+{
+    return (struct clip){.path = clip_path("clip.mp4"), .codec = "mpeg4", .pix_fmt = "yuv420p", .width = 96,
+                         .height = 64, .fps = 25, .frames = 40, .faststart = true};
+}
+
 static void a_clip_over_http_is_read_to_its_end(void **state)
 {
-    struct clip c = {.path = clip_path("clip.mp4"), .codec = "mpeg4", .pix_fmt = "yuv420p", .width = 96, .height = 64,
-                     .fps = 25, .frames = 40, .faststart = true};
-    assert_int_equal(clip_write(&c), 0);
-    struct server s = {0};
-    s.body = clip_load(c.path, &s.size);
-    server_start(&s, FILE_SERVER);
-    char url[96];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d/clip.mp4?token=secret", s.port);
-    struct pd_reader *reader;
+    const struct clip c = mp4();
+    struct server s;
+    char url[URL_MAX];
+    serve_clip(&s, FILE_SERVER, &c, url);
+    struct pd_reader *reader = open_served(&(struct pd_reader_params){.input = url});
     struct pd_frame *f;
     struct pd_err err = {""};
-    if (pd_reader_open(&(struct pd_reader_params){.input = url}, &reader, &err) < 0)
-        fail_msg("%s", err.text);
-    assert_false(pd_reader_info(reader)->live);
-    assert_null(strstr(pd_reader_current(reader), "secret"));
     int n = 0, r;
     while ((r = pd_reader_next(reader, &f, &err)) == 0) {
         assert_int_equal(clip_number(f), n++ % 24);
         pd_frame_unref(&f);
     }
     assert_int_equal(r, PD_READER_E_END);
-    assert_int_equal(n, 40);
+    assert_int_equal(n, c.frames);
     pd_reader_close(reader);
     snprintf(url, sizeof(url), "http://127.0.0.1:%d/missing?token=secret", s.port);
     assert_int_equal(pd_reader_open(&(struct pd_reader_params){.input = url}, &reader, &err), -ENOENT);
     assert_non_null(strstr(err.text, "404"));
     assert_null(strstr(err.text, "secret"));
-    server_stop(&s);
-    free((void *)s.body);
+    stop_serving(&s);
 }
 
-/* Whole, from a server that does not say how long it is. */
+/* From a server that does not say how long it is, whole and not. */
 static void a_clip_of_untold_length_is_a_clip(void **state)
 {
-    struct clip c = {.path = clip_path("clip.mp4"), .codec = "mpeg4", .pix_fmt = "yuv420p", .width = 96, .height = 64,
-                     .fps = 25, .frames = 40, .faststart = true};
-    assert_int_equal(clip_write(&c), 0);
-    struct server s = {0};
-    s.body = clip_load(c.path, &s.size);
     for (int cut = 0; cut <= 1; cut++) {
-        if (cut)
-            s.size = s.size * 2 / 3;
-        server_start(&s, STREAM);
-        char url[64];
-        snprintf(url, sizeof(url), "http://127.0.0.1:%d/clip.mp4", s.port);
-        struct pd_reader *reader;
+        const struct clip c = mp4();
+        struct server s;
+        char url[URL_MAX];
+        serve_clip(&s, cut ? STREAM_IN_PART : STREAM, &c, url);
+        struct pd_reader *reader = open_served(&(struct pd_reader_params){.input = url});
         struct pd_frame *f;
         struct pd_err err = {""};
-        if (pd_reader_open(&(struct pd_reader_params){.input = url}, &reader, &err) < 0)
-            fail_msg("%s", err.text);
-        assert_false(pd_reader_info(reader)->live);
         int n = 0, r;
         for (; (r = pd_reader_next(reader, &f, &err)) == 0; n++)
             pd_frame_unref(&f);
@@ -189,28 +209,22 @@ static void a_clip_of_untold_length_is_a_clip(void **state)
         assert_int_equal(r, cut ? PD_READER_E_CUT : PD_READER_E_END);
         assert_true(cut ? n < c.frames : n == c.frames);
         pd_reader_close(reader);
-        server_stop(&s);
+        stop_serving(&s);
     }
-    free((void *)s.body);
 }
 
 /* Frames are shown in another order than they are sent in, and the decoder keeps some back when the connection goes. */
 static void frames_that_are_sent_out_of_order_have_times_in_order_and_all_come(void **state)
 {
-    struct clip c = {.path = clip_path("b.ts"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 160, .height = 120,
-                     .fps = 25, .frames = 96, .gop = 48, .texture = true, .options = "preset=veryfast:bf=3"};
-    assert_int_equal(clip_write(&c), 0);
-    struct server s = {0};
-    s.body = clip_load(c.path, &s.size);
-    server_start(&s, STREAM);
-    char url[64];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d/b.ts", s.port);
-    struct pd_reader *reader;
+    const struct clip c = {.path = clip_path("b.ts"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 160,
+                           .height = 120, .fps = 25, .frames = 96, .gop = 48, .texture = true,
+                           .options = "preset=veryfast:bf=3"};
+    struct server s;
+    char url[URL_MAX];
+    serve_clip(&s, STREAM, &c, url);
+    struct pd_reader *reader = open_served(&(struct pd_reader_params){.input = url, .live = true, .threads = 1});
     struct pd_frame *f;
     struct pd_err err = {""};
-    if (pd_reader_open(&(struct pd_reader_params){.input = url, .live = true, .threads = 1}, &reader, &err) < 0)
-        fail_msg("%s", err.text);
-    assert_true(pd_reader_info(reader)->live);
     int64_t last_us = 0;
     int n = 0, r;
     for (; (r = pd_reader_next(reader, &f, &err)) == 0; n++) {
@@ -225,33 +239,28 @@ static void frames_that_are_sent_out_of_order_have_times_in_order_and_all_come(v
     assert_int_equal(r, -EPIPE);
     assert_non_null(strstr(err.text, "the other side ended the stream"));
     pd_reader_close(reader);
-    server_stop(&s);
-    free((void *)s.body);
+    stop_serving(&s);
 }
 
 /* Of a stream of two pictures a second no more than 6 s come: opening it must need less, for it has 8 s in all. */
 static void a_slow_stream_is_open_after_a_few_pictures(void **state)
 {
-    struct clip c = {.path = clip_path("slow.ts"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 160,
-                     .height = 120, .fps = 2, .frames = 12, .gop = 4, .texture = true, .options = "tune=zerolatency"};
-    assert_int_equal(clip_write(&c), 0);
-    struct server s = {0};
-    s.body = clip_load(c.path, &s.size);
-    server_start(&s, STALL);
-    char url[64];
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d/slow.ts", s.port);
-    struct pd_reader *reader;
+    const struct clip c = {.path = clip_path("slow.ts"), .codec = "libx264", .pix_fmt = "yuv420p", .width = 160,
+                           .height = 120, .fps = 2, .frames = 12, .gop = 4, .texture = true,
+                           .options = "tune=zerolatency"};
+    struct server s;
+    char url[URL_MAX];
+    serve_clip(&s, STALL, &c, url);
+    int64_t deadline = pd_now_ns() + (int64_t)(record_bound(4) * (double)PD_NS_PER_S);
+    struct pd_reader *reader = open_served(&(struct pd_reader_params){
+        .input = url, .live = true, .interrupt = past_deadline, .user = &deadline});
     struct pd_frame *f;
     struct pd_err err = {""};
-    int64_t deadline = pd_now_ns() + (int64_t)(record_bound(4) * (double)PD_NS_PER_S);
-    const struct pd_reader_params params = {.input = url, .live = true, .interrupt = past_deadline, .user = &deadline};
-    if (pd_reader_open(&params, &reader, &err) < 0 || pd_reader_next(reader, &f, &err) < 0)
+    if (pd_reader_next(reader, &f, &err) < 0)
         fail_msg("%s", err.text);
-    assert_true(pd_reader_info(reader)->live);
     pd_frame_unref(&f);
     pd_reader_close(reader);
-    server_stop(&s);
-    free((void *)s.body);
+    stop_serving(&s);
 }
 
 static void a_redirection_does_not_reach_local_files(void **state)
