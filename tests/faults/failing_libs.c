@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 static void *lib_malloc(size_t size)
@@ -140,9 +141,21 @@ static bool is_runtime(const char *name)
     return !strncmp(name, "libc.", 5) || (!strncmp(name, "lib", 3) && strstr(name, "san.so"));
 }
 
+/* Who made the call that went wrong, of which nothing else is known; NULL: not on this processor. */
+static void *called_from(const ucontext_t *context)
+{
+#ifdef __x86_64__
+    return *(void **)context->uc_mcontext.gregs[REG_RSP];
+#elif defined(__aarch64__)
+    return (void *)context->uc_mcontext.regs[30];
+#else
+    return NULL;
+#endif
+}
+
 /* A library may itself read through a null pointer, or call abort(), when it got no memory: that is told apart from a
  * crash of ours. Where memcpy() and the like did it, whoever called them counts. */
-static void on_crash(int number)
+static void on_crash(int number, siginfo_t *info, void *context)
 {
     void *frames[32];
     int n = backtrace(frames, 32), i = 0;
@@ -152,6 +165,8 @@ static void on_crash(int number)
     while (i < n && is_runtime(whose(frames[i])))
         i++;
     const char *name = i < n ? whose(frames[i]) : "";
+    if (!*name) /* a pointer to a function out of freed memory led to where no program is */
+        name = whose(called_from(context));
     if (!strncmp(name, "libav", 5) || !strncmp(name, "libsw", 5)) {
         (void)!write(STDERR_FILENO, name, strlen(name));
         syscall(SYS_exit_group, FAILING_LIBRARY_CRASHED); /* a sanitizer's _exit() would look for leaked threads */
@@ -165,8 +180,9 @@ bool failing_catch(const char *names)
     struct search s = {names, 0};
     void *frame;
     backtrace(&frame, 1); /* loads what it needs */
-    signal(SIGSEGV, on_crash);
-    signal(SIGABRT, on_crash);
+    const struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO};
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGABRT, &action, NULL);
     dl_iterate_phdr(look, &s);
     return s.found > 0;
 }
