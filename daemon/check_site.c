@@ -100,9 +100,9 @@ static void check_metrics(struct pd_check *check, const struct pd_config *config
 {
     struct pd_err err;
     const char *listen_to = config->metrics_listen;
-    int r = listen_to ? pd_http_probe(listen_to, &err) : 0;
     if (!listen_to)
         return;
+    int r = pd_http_probe(listen_to, &err);
     if (r == 0)
         pd_check_tell(check, PD_CHECK_OK, "metrics", "%s", listen_to);
     else if (r == -EADDRINUSE && is_answered(config->socket))

@@ -87,6 +87,7 @@ static void note_facts(void *ctx, const char *fmt, va_list ap) __attribute__((fo
 
 static void note_facts(void *ctx, const char *fmt, va_list ap)
 {
+    static const char ended[] = "Stream ends prematurely at %" PRIu64 ", should be %" PRIu64;
     va_list args;
     va_copy(args, ap);
     if (is_from(ctx, "tls") && !tls.complaint[0]) {
@@ -99,7 +100,7 @@ static void note_facts(void *ctx, const char *fmt, va_list ap)
         tls.lost++;
     } else if (!strncmp(fmt, "Failed to open segment %", 24) && strstr(fmt, " of playlist")) {
         tls.parts++;
-    } else if (!strncmp(fmt, "Stream ends prematurely at %" PRIu64 ", should be %" PRIu64, 30)) {
+    } else if (!strncmp(fmt, ended, sizeof(ended) - 1)) {
         (void)va_arg(args, uint64_t);
         tls.ended = va_arg(args, uint64_t) == UINT64_MAX;
     } else if (!strncmp(fmt, "method %s failed: %d", 20)) {
